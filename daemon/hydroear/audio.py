@@ -1,0 +1,81 @@
+"""Audio on its way in: blocks of samples, gaps where samples were lost, and their level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+CLIP_LEVEL = 0.999
+"""Absolute sample value, full scale 1, from which a sample counts as clipped."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A run of samples without loss.
+
+    Attributes
+    ----------
+    samples
+        float32, shape (n, channels), full scale ±1, finite.
+    first_index
+        Index of the first sample since the source was opened, counting lost samples.
+    monotonic_s
+        Monotonic time at which the last sample was received, in seconds.
+    """
+
+    samples: Samples
+    first_index: int
+    monotonic_s: float
+
+    @property
+    def end_index(self) -> int:
+        """Index of the sample after the last."""
+        return self.first_index + len(self.samples)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Samples that were lost, and why.
+
+    Attributes
+    ----------
+    first_index
+        Index of the first lost sample.
+    length
+        Number of lost samples, at least 1.
+    reason
+        What lost them, in plain words.
+    """
+
+    first_index: int
+    length: int
+    reason: str
+
+    @property
+    def end_index(self) -> int:
+        """Index of the sample after the last."""
+        return self.first_index + self.length
+
+
+def level_db(samples: Samples) -> float | None:
+    """Root-mean-square level in dB relative to full scale (±1).
+
+    Returns
+    -------
+    float or None
+        ``20 log10(rms)``, at most 0 dB for audio within full scale; None for digital silence
+        and for no samples at all, which have no level.
+    """
+    if samples.size == 0:
+        return None
+    mean_square = float(np.mean(np.square(samples, dtype=np.float64)))
+    return 10.0 * float(np.log10(mean_square)) if mean_square > 0.0 else None
+
+
+def clipped_count(samples: Samples) -> int:
+    """Number of samples at or beyond :data:`CLIP_LEVEL`."""
+    return int(np.count_nonzero(np.abs(samples) >= CLIP_LEVEL))

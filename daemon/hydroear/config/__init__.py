@@ -1,0 +1,1 @@
+"""The configuration of a unit: its schema and the loader."""

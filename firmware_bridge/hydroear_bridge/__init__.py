@@ -1,0 +1,1 @@
+"""The firmware bridge: samples from a sensor microcontroller."""

@@ -1,0 +1,1 @@
+"""The trainer: from recordings of normal pipes to a bundle that a unit can run."""
