@@ -1,4 +1,4 @@
-"""Audio on its way in: blocks of samples, gaps where samples were lost, and their level."""
+"""Blocks of samples, gaps where samples were lost, and their level."""
 
 from __future__ import annotations
 
