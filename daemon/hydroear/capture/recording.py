@@ -1,0 +1,114 @@
+"""Recordings played as if they were a sensor."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hydroear.audio import Block, Samples, open_recording
+from hydroear.errors import AudioError, UsageError
+
+
+class RecordingSource:
+    """One channel of recordings, one after the other with continuous indices.
+
+    Every file is opened once on construction, so that a bad one is reported before anything is
+    played.
+
+    Parameters
+    ----------
+    files
+        Recordings of one sample rate, at least one.
+    channel
+        Which channel to hear, counted from 1.
+    speed
+        Times real time by the monotonic clock; 0 is as fast as possible.
+    block_s
+        Length of a block in seconds; the last of each file may be shorter.
+
+    Raises
+    ------
+    AudioError
+        If a file cannot be read, lacks the channel, or has another rate than the first.
+    UsageError
+        If there are no files, or the speed is negative or not finite.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], *, channel: int = 1, speed: float = 0.0, block_s: float = 0.1
+    ) -> None:
+        if not files:
+            raise UsageError("no recordings to play", expected="at least one file", fix="name a recording")
+        if not (math.isfinite(speed) and speed >= 0.0):
+            raise UsageError(
+                f"speed {speed}", expected="0 (as fast as possible) or more", fix="use 1 for real time"
+            )
+        self.name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+        self.rate_hz = _common_rate_hz(files, channel)
+        self._speed = speed
+        self._blocks = _stream(tuple(files), channel, max(1, round(block_s * self.rate_hz)))
+        self._reading = threading.Lock()
+        self._closed = threading.Event()
+        self._next_index = 0
+        self._start_s = 0.0
+
+    def read(self) -> Block | None:
+        """Wait for the next block, shape (n, 1); None at the end or when closed."""
+        with self._reading:
+            if self._next_index == 0:
+                self._start_s = time.monotonic()
+            samples = next(self._blocks, None)
+            if samples is None or not self._wait_until_heard(self._next_index + len(samples)):
+                return None
+            block = Block(samples, self._next_index, time.monotonic())
+            self._next_index = block.end_index
+            return block
+
+    def close(self) -> None:
+        """End the playing; a read that waits in another thread returns None at once."""
+        self._closed.set()
+        with self._reading:
+            self._blocks.close()
+
+    def _wait_until_heard(self, end_index: int) -> bool:
+        """Wait until a sensor would have heard all samples before an index; False when closed."""
+        delay_s = 0.0
+        if self._speed > 0.0:
+            due_s = self._start_s + end_index / self.rate_hz / self._speed
+            delay_s = max(0.0, due_s - time.monotonic())
+        return not self._closed.wait(delay_s)
+
+
+def _stream(files: Sequence[Path], channel: int, block_frames: int) -> Generator[Samples, None, None]:
+    for file in files:
+        with open_recording(file) as recording:
+            while len(samples := recording.read(block_frames)):
+                yield np.ascontiguousarray(samples[:, channel - 1 : channel])
+
+
+def _common_rate_hz(files: Sequence[Path], channel: int) -> int:
+    rates_hz: dict[int, Path] = {}
+    for file in files:
+        with open_recording(file) as recording:
+            if not 1 <= channel <= recording.channels:
+                raise AudioError(
+                    f"no channel {channel}",
+                    where=file,
+                    expected=f"1 to {recording.channels}",
+                    fix="choose a channel that the recording has",
+                )
+            rates_hz.setdefault(recording.rate_hz, file)
+    if len(rates_hz) > 1:
+        (first_hz, first), (other_hz, other) = list(rates_hz.items())[:2]
+        raise AudioError(
+            f"sample rate {other_hz} Hz",
+            where=other,
+            expected=f"{first_hz} Hz as in {first}",
+            fix="play recordings of different rates one at a time",
+        )
+    return next(iter(rates_hz))

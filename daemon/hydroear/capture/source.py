@@ -1,0 +1,41 @@
+"""What every source of audio has in common."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hydroear.audio import Block, Gap
+
+
+class Source(Protocol):
+    """One channel of audio, block by block."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it in a log."""
+        ...
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second."""
+        ...
+
+    def read(self) -> Block | Gap | None:
+        """Wait for what comes next.
+
+        Returns
+        -------
+        Block, Gap or None
+            A block of shape (n, 1) or a gap, each beginning where the one before ended, the first
+            at index 0; None at the end, which only recordings have.
+
+        Raises
+        ------
+        AudioError, CaptureError
+            If the source can hear no more.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the source; a waiting :meth:`read` in another thread ends soon. Harmless twice."""
+        ...
