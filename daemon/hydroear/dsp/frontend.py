@@ -1,0 +1,102 @@
+"""The front end as one stream: resample, high-pass, STFT, log-mel, windows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydroear.dsp.highpass import HighPass
+from hydroear.dsp.mel import mel_bank
+from hydroear.dsp.resample import Resampler
+from hydroear.dsp.spec import FrontEndSpec
+from hydroear.dsp.stft import Spectra, StreamingStft
+from hydroear.dsp.window import Window, WindowAssembler
+from hydroear.errors import AudioError
+
+
+class LogMel:
+    """Log-mel of power spectra.
+
+    Parameters
+    ----------
+    spec
+        The front end.
+    """
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        bank = mel_bank(
+            rate_hz=spec.rate_hz,
+            n_fft=spec.n_fft,
+            n_mels=spec.n_mels,
+            low_hz=spec.low_hz,
+            high_hz=spec.high_hz,
+        )
+        heard = np.flatnonzero(bank.any(axis=0))
+        self._bins = slice(int(heard[0]), int(heard[-1]) + 1)
+        self._bank = np.ascontiguousarray(bank[:, self._bins].T)
+        self._floor = np.float32(10.0 ** (spec.floor_db / 10.0))
+
+    def __call__(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Power, shape (frames, n_fft // 2 + 1), to ``10 log10`` of the mel power in dB, float32, shape (frames, n_mels)."""
+        mel = power[:, self._bins] @ self._bank
+        np.maximum(mel, self._floor, out=mel)
+        np.log10(mel, out=mel)
+        mel *= np.float32(10.0)
+        return mel
+
+
+class FrontEnd:
+    """Samples in, windows out, whatever the sizes of the blocks.
+
+    Parameters
+    ----------
+    spec
+        The front end, from the bundle.
+    input_rate_hz
+        Sample rate of the source.
+
+    Raises
+    ------
+    AudioError
+        If the input rate cannot carry the band that the front end hears.
+    """
+
+    def __init__(self, spec: FrontEndSpec, *, input_rate_hz: int) -> None:
+        if input_rate_hz < 2 * spec.high_hz:
+            raise AudioError(
+                f"audio at {input_rate_hz} Hz carries nothing above {input_rate_hz / 2:g} Hz",
+                expected=f"at least {2 * spec.high_hz:g} Hz for a front end that hears up to {spec.high_hz:g} Hz",
+                fix="record at a higher rate, or train a bundle with a lower high_hz",
+            )
+        self.spec = spec
+        self.input_rate_hz = input_rate_hz
+        self._resampler = Resampler(input_rate_hz, spec.rate_hz)
+        self._highpass = HighPass(spec.highpass_hz, spec.rate_hz)
+        self._stft = StreamingStft(spec.n_fft, spec.hop)
+        self._log_mel = LogMel(spec)
+        self._assembler = WindowAssembler(spec)
+        self._next_index = 0
+
+    @property
+    def windows_skipped(self) -> int:
+        """Windows that held lost audio and were not given out."""
+        return self._assembler.skipped
+
+    def frames(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], Spectra]:
+        """Take the next samples, shape (n,); give log-mel frames, shape (m, n_mels), and the spectra behind them."""
+        self._next_index += len(samples)
+        spectra = self._stft.push(self._highpass.push(self._resampler.push(samples)))
+        return self._log_mel(spectra.power), spectra
+
+    def push(self, samples: NDArray[np.float32]) -> list[Window]:
+        """Take the next samples, float32, shape (n,), full scale ±1; give the windows that became complete."""
+        log_mel, spectra = self.frames(samples)
+        return self._assembler.push(log_mel, spectra.mean_square)
+
+    def lose(self, count: int) -> None:
+        """Tell that the next `count` samples of the source are lost. No window will span them."""
+        self._next_index += count
+        first_output = self._resampler.start(self._next_index)
+        self._highpass.start()
+        self._stft.start(first_output)
+        self._assembler.lose_before(-(-first_output // self.spec.hop))
