@@ -37,7 +37,7 @@ class LogMel:
         self._floor = np.float32(10.0 ** (spec.floor_db / 10.0))
 
     def __call__(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Power, shape (frames, n_fft // 2 + 1), to ``10 log10`` of the mel power in dB, float32, shape (frames, n_mels)."""
+        """Power, shape (frames, n_fft // 2 + 1), to mel power in dB, float32, shape (frames, n_mels)."""
         mel = power[:, self._bins] @ self._bank
         np.maximum(mel, self._floor, out=mel)
         np.log10(mel, out=mel)

@@ -18,17 +18,13 @@ def hz_to_mel(hz: ArrayLike) -> NDArray[np.float64]:
     """
     hz = np.asarray(hz, dtype=np.float64)
     above = np.maximum(hz, _CORNER_HZ)
-    return np.where(
-        hz < _CORNER_HZ, hz / _LINEAR_HZ_PER_MEL, _CORNER_MEL + np.log(above / _CORNER_HZ) / _LOG_STEP
-    )
+    return np.where(hz < _CORNER_HZ, hz / _LINEAR_HZ_PER_MEL, _CORNER_MEL + np.log(above / _CORNER_HZ) / _LOG_STEP)
 
 
 def mel_to_hz(mel: ArrayLike) -> NDArray[np.float64]:
     """The inverse of :func:`hz_to_mel`."""
     mel = np.asarray(mel, dtype=np.float64)
-    return np.where(
-        mel < _CORNER_MEL, mel * _LINEAR_HZ_PER_MEL, _CORNER_HZ * np.exp(_LOG_STEP * (mel - _CORNER_MEL))
-    )
+    return np.where(mel < _CORNER_MEL, mel * _LINEAR_HZ_PER_MEL, _CORNER_HZ * np.exp(_LOG_STEP * (mel - _CORNER_MEL)))
 
 
 def mel_bank(*, rate_hz: int, n_fft: int, n_mels: int, low_hz: float, high_hz: float) -> NDArray[np.float32]:

@@ -89,9 +89,7 @@ class Resampler:
         shift = (-self._half) % self.down
         taps = np.concatenate([np.zeros(shift), self._taps])
         filtered = upfirdn(taps, self._buffer, self.up, self.down)
-        first = (
-            self._next_output - self._buffer_index // self.down * self.up + (self._half + shift) // self.down
-        )
+        first = self._next_output - self._buffer_index // self.down * self.up + (self._half + shift) // self.down
         output: Signal = filtered[first : first + count].astype(np.float32)
         self._next_output = end_output
         needed = (self._next_output * self.down) // self.up - self._reach - 1

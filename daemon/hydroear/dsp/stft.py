@@ -22,7 +22,8 @@ class Spectra:
     first_frame
         Index of the first frame; frame f begins at sample ``f * hop``.
     power
-        float32, shape (frames, n_fft // 2 + 1): ``|X|**2 / sum(w**2)``. White noise of variance v has power v in every bin.
+        float32, shape (frames, n_fft // 2 + 1): ``|X|**2 / sum(w**2)``, so that white noise of variance v has
+        power v in every bin.
     mean_square
         float32, shape (frames,): mean square of each frame under the Hann window.
     """

@@ -72,9 +72,7 @@ class WindowAssembler:
         ) + self._spec.window_frames <= len(self._log_mel):
             windows.append(self._window(slice(begin, begin + self._spec.window_frames)))
             self._next_window += 1
-        done = min(
-            max(0, self._next_window * self._spec.window_hop_frames - self._first_frame), len(self._log_mel)
-        )
+        done = min(max(0, self._next_window * self._spec.window_hop_frames - self._first_frame), len(self._log_mel))
         self._first_frame += done
         self._log_mel, self._mean_square = self._log_mel[done:], self._mean_square[done:]
         return windows

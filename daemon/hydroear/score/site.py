@@ -1,0 +1,314 @@
+"""The site: what a sensor's own pipe sounds like when it is well, learned on the unit with numpy alone.
+
+An extractor trained elsewhere meets a pipe it never heard. The site therefore has its own mean of each band, its own
+head (mean and covariance of the embedding) and its own distribution of scores, so that one threshold means the same
+on every unit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydroear.dsp import Window
+from hydroear.errors import BundleError, CalibrationError
+from hydroear.score.distribution import Distribution
+from hydroear.score.scorer import Score, Scorer
+
+SCHEMA = "hydroear/site/1"
+MIN_INDEPENDENT_WINDOWS = 3
+_FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class SiteHead:
+    """Mean and covariance of the whitened embedding at a site.
+
+    Attributes
+    ----------
+    mean
+        float64, shape (whitened,).
+    whitening
+        float64, shape (whitened, whitened): inverse Cholesky factor of the covariance.
+    """
+
+    mean: NDArray[np.float64]
+    whitening: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, embeddings: NDArray[np.float32], *, independent: float) -> SiteHead:
+        """Estimate from embeddings, shape (n, whitened).
+
+        The covariance is the posterior mean under an inverse-Wishart prior around the identity, which is what the
+        embedding's covariance is over the trainer's normals; the prior counts as many windows as there are dimensions
+        (A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.6).
+        """
+        dimensions = embeddings.shape[1]
+        mean = embeddings.mean(axis=0, dtype=np.float64)
+        deviations = embeddings - mean
+        scatter = deviations.T @ deviations / len(embeddings)
+        covariance = (dimensions * np.eye(dimensions) + independent * scatter) / (dimensions + independent)
+        return cls(mean, np.linalg.inv(np.linalg.cholesky(covariance)))
+
+    def distance(self, embedding: NDArray[np.float32]) -> float:
+        """Squared Mahalanobis distance of an embedding, shape (whitened,), per dimension."""
+        return float(np.mean(np.square(self.whitening @ (embedding - self.mean))))
+
+
+@dataclass(frozen=True, eq=False)
+class SiteCalibration:
+    """What a sensor learned of its site.
+
+    Attributes
+    ----------
+    bundle_sha256
+        The bundle it was learned with; it fits no other.
+    band_mean
+        float32, shape (n_mels,): mean of each band over the site's normal windows, in dB.
+    head
+        The site head.
+    error, distance
+        Distributions of the log of the reconstruction error and of the head's distance.
+    fused
+        Distribution of the mean of the two, standardised.
+    windows
+        Number of windows learned from.
+    level_db
+        Mean level of those windows.
+    """
+
+    bundle_sha256: str
+    band_mean: NDArray[np.float32]
+    head: SiteHead
+    error: Distribution
+    distance: Distribution
+    fused: Distribution
+    windows: int
+    level_db: float
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all.
+
+        Raises
+        ------
+        CalibrationError
+            If the file cannot be written.
+        """
+        document = {
+            "schema": SCHEMA,
+            "bundle_sha256": self.bundle_sha256,
+            "band_mean": self.band_mean.tolist(),
+            "head": {"mean": self.head.mean.tolist(), "whitening": self.head.whitening.tolist()},
+            "error": asdict(self.error),
+            "distance": asdict(self.distance),
+            "fused": asdict(self.fused),
+            "windows": self.windows,
+            "level_db": self.level_db,
+        }
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            with partial.open("w") as out:
+                json.dump(document, out)
+                out.flush()
+                os.fsync(out.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise CalibrationError(
+                f"cannot be written ({error.strerror})", where=path, fix="choose another place"
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path) -> SiteCalibration:
+        """Read :meth:`save`'s file.
+
+        Raises
+        ------
+        CalibrationError
+            If the file is missing, damaged or something else.
+        """
+        try:
+            document: Any = json.loads(path.read_bytes())
+            if document["schema"] != SCHEMA:
+                raise ValueError(f"schema {document['schema']!r}")
+            head = SiteHead(
+                np.asarray(document["head"]["mean"], dtype=np.float64),
+                np.asarray(document["head"]["whitening"], dtype=np.float64),
+            )
+            dimensions = len(head.mean)
+            if head.whitening.shape != (dimensions, dimensions):
+                raise ValueError("head: shapes differ")
+            return cls(
+                bundle_sha256=str(document["bundle_sha256"]),
+                band_mean=np.asarray(document["band_mean"], dtype=np.float32),
+                head=head,
+                error=Distribution(**document["error"]),
+                distance=Distribution(**document["distance"]),
+                fused=Distribution(**document["fused"]),
+                windows=int(document["windows"]),
+                level_db=float(document["level_db"]),
+            )
+        except OSError as error:
+            raise CalibrationError(
+                f"cannot be read ({error.strerror})", where=path, expected="a calibration", fix="run hydroear calibrate"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise CalibrationError(
+                f"no calibration, or a damaged one ({error})", where=path, fix="run hydroear calibrate again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class SiteScore:
+    """How abnormal a window is on this pipe.
+
+    Attributes
+    ----------
+    decades
+        Site score: minus log10 of the probability that a normal window scores this high, 0 to 12.
+    error
+        Reconstruction error.
+    """
+
+    decades: float
+    error: float
+
+
+class SiteScorer:
+    """Scores windows against a site, or against the trainer's normals where the site is not calibrated.
+
+    Parameters
+    ----------
+    scorer
+        The bundle at work.
+    site
+        The calibration of this sensor.
+
+    Raises
+    ------
+    CalibrationError
+        If the calibration was learned with another bundle.
+    """
+
+    def __init__(self, scorer: Scorer, site: SiteCalibration | None) -> None:
+        if site is not None and site.bundle_sha256 != scorer.bundle.sha256:
+            raise CalibrationError(
+                f"learned with bundle {site.bundle_sha256[:12]}",
+                where="calibration",
+                expected=f"bundle {scorer.bundle.sha256[:12]}",
+                fix="run hydroear calibrate again with this bundle",
+            )
+        self._scorer, self._site = scorer, site
+        errors = scorer.bundle.normal_errors
+        if len(errors) < 2:
+            raise BundleError("holds no normal scores", where=scorer.bundle.name, fix="export the bundle again")
+        self._bundle_errors = Distribution.of(np.log(errors + 1e-12), independent=len(errors))
+
+    def score(self, window: Window) -> SiteScore:
+        """Score one window."""
+        site = self._site
+        if site is None:
+            score = self._scorer.score(window.features)
+            return SiteScore(self._bundle_errors.decades(_log(score.error)), score.error)
+        score = self._scorer.score(window.features, site.band_mean)
+        return SiteScore(site.fused.decades(_fuse(score, site.head, site.error, site.distance)), score.error)
+
+
+def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalibration:
+    """Learn a site from normal audio.
+
+    The distributions are cross-fitted: each stretch of audio is scored by what was learned from the others, because
+    scores of what was learned from are lower than those of what comes next.
+
+    Parameters
+    ----------
+    segments
+        Windows of each uninterrupted stretch of audio, in order. One stretch is cut into parts.
+    scorer
+        The bundle at work.
+
+    Raises
+    ------
+    CalibrationError
+        If there is too little audio, or digital silence in it.
+    """
+    spec = scorer.bundle.front_end
+    windows = [window for segment in segments for window in segment]
+    independent = sum(_independent(len(segment), spec.window_hop_s / spec.window_s) for segment in segments)
+    if independent < MIN_INDEPENDENT_WINDOWS:
+        raise CalibrationError(
+            f"{len(windows)} windows of audio are too few",
+            where="calibration",
+            expected=f"at least {MIN_INDEPENDENT_WINDOWS * spec.window_s:.0f} s of normal audio",
+            fix="record for longer",
+        )
+    levels_db = [window.level_db for window in windows if window.level_db is not None]
+    if len(levels_db) < len(windows):
+        raise CalibrationError(
+            "digital silence in the audio", where="calibration", fix="check the sensor and its cable, then record again"
+        )
+    errors: list[float] = []
+    distances: list[float] = []
+    for held_out, learned in _folds(segments):
+        mean, head = _learn(learned, scorer, independent * len(learned) / len(windows))
+        for window in held_out:
+            score = scorer.score(window.features, mean)
+            errors.append(_log(score.error))
+            distances.append(_log(head.distance(score.embedding)))
+    error = Distribution.of(errors, independent=independent)
+    distance = Distribution.of(distances, independent=independent)
+    fused = [0.5 * (error.standardised(e) + distance.standardised(d)) for e, d in zip(errors, distances, strict=True)]
+    band_mean, head = _learn(windows, scorer, independent)
+    return SiteCalibration(
+        bundle_sha256=scorer.bundle.sha256,
+        band_mean=band_mean,
+        head=head,
+        error=error,
+        distance=distance,
+        fused=Distribution.of(fused, independent=independent),
+        windows=len(windows),
+        level_db=float(np.mean(levels_db)),
+    )
+
+
+def _learn(windows: Sequence[Window], scorer: Scorer, independent: float) -> tuple[NDArray[np.float32], SiteHead]:
+    band_mean = np.mean([window.features.mean(axis=0) for window in windows], axis=0, dtype=np.float64).astype(
+        np.float32
+    )
+    embeddings = np.stack([scorer.score(window.features, band_mean).embedding for window in windows])
+    return band_mean, SiteHead.fit(embeddings, independent=independent)
+
+
+def _folds(segments: Sequence[Sequence[Window]]) -> list[tuple[list[Window], list[Window]]]:
+    """Parts of the audio with the rest of it; windows of one part never overlap those of another by more than one."""
+    parts: list[list[Window]] = [list(segment) for segment in segments if segment]
+    while len(parts) < _FOLDS and max(len(part) for part in parts) >= 2 * _FOLDS:
+        longest = max(range(len(parts)), key=lambda i: len(parts[i]))
+        part = parts.pop(longest)
+        parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+    if len(parts) == 1:
+        half = len(parts[0]) // 2
+        parts = [parts[0][:half], parts[0][half:]]
+    groups: list[list[Window]] = [[] for _ in range(min(_FOLDS, len(parts)))]
+    for number, part in enumerate(parts):
+        groups[number % len(groups)] += part
+    return [(group, [window for other in groups if other is not group for window in other]) for group in groups]
+
+
+def _independent(windows: int, hop_per_window: float) -> float:
+    return 1.0 + (windows - 1) * min(1.0, hop_per_window) if windows else 0.0
+
+
+def _fuse(score: Score, head: SiteHead, error: Distribution, distance: Distribution) -> float:
+    return 0.5 * (error.standardised(_log(score.error)) + distance.standardised(_log(head.distance(score.embedding))))
+
+
+def _log(value: float) -> float:
+    return float(np.log(value + 1e-12))
