@@ -66,5 +66,9 @@ class CalibrationError(HydroearError):
     """A site calibration that cannot be learned or does not fit the bundle."""
 
 
+class OutboxError(HydroearError):
+    """A queue on disk that cannot be used, or that another process owns."""
+
+
 class LinkError(HydroearError):
     """A broker that cannot be reached or refuses this unit."""

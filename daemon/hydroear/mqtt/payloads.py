@@ -1,0 +1,212 @@
+"""What is said on each topic, as JSON; the JSON Schema of each kind is in ``schemas/``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, Literal
+
+Clock = Literal["synchronised", "unsynchronised", "unknown"]
+Availability = Literal["online", "offline"]
+SensorState = Literal["learning", "quiet", "warning", "leak", "fault"]
+EventState = Literal["quiet", "warning", "leak"]
+Phase = Literal["open", "update", "close"]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Who speaks and when; part of every payload.
+
+    Attributes
+    ----------
+    unit
+        Name of the unit.
+    time
+        When it was said, with a time zone.
+    clock
+        Whether `time` can be trusted.
+    boot_id
+        Changes when the machine starts anew.
+    seq
+        Number of the message among those of its topic, from 0. An event's numbers go on over a restart
+        of the daemon, so (event_id, seq) tells a repeated delivery from a new message; those of the other
+        topics begin again.
+    """
+
+    unit: str
+    time: datetime
+    clock: Clock
+    boot_id: str
+    seq: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether the unit is there."""
+
+    kind: ClassVar = "status"
+    status: Availability
+
+
+@dataclass(frozen=True)
+class Birth:
+    """What the unit is made of.
+
+    Attributes
+    ----------
+    versions
+        Version of each software part, by name.
+    runtime
+        The interpreter that scores.
+    bundle
+        SHA-256 of the model bundle, hexadecimal.
+    sensors
+        Identifiers of its sensors.
+    """
+
+    kind: ClassVar = "birth"
+    versions: Mapping[str, str]
+    runtime: str
+    bundle: str
+    sensors: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SensorHealth:
+    """The work done for one sensor since the daemon started.
+
+    Attributes
+    ----------
+    windows_scored, windows_skipped
+        Windows scored, and windows left out because of a gap or digital silence.
+    gaps
+        Times that samples were lost.
+    score_p50_ms, score_p95_ms
+        Median and 95th percentile of the time one window takes to score; None before the first.
+    """
+
+    windows_scored: int
+    windows_skipped: int
+    gaps: int
+    score_p50_ms: float | None
+    score_p95_ms: float | None
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the unit is doing.
+
+    Attributes
+    ----------
+    uptime_s
+        Time since the daemon started.
+    rss_bytes
+        Resident memory of the daemon.
+    queue_depth
+        Messages that wait in the outbox.
+    drops
+        Messages dropped over the outbox's size cap, by kind.
+    refused
+        Messages that the broker refused since the daemon started.
+    sensors
+        Health of each sensor, by identifier.
+    """
+
+    kind: ClassVar = "health"
+    uptime_s: float
+    rss_bytes: int
+    queue_depth: int
+    drops: Mapping[str, int]
+    refused: int
+    sensors: Mapping[str, SensorHealth]
+
+
+@dataclass(frozen=True)
+class State:
+    """What one sensor hears.
+
+    Attributes
+    ----------
+    score_decades
+        Site score of the last window: minus log10 of the tail probability among normal windows; None
+        before there is one.
+    level_db
+        Level of the last window relative to full scale; None for digital silence.
+    position_s
+        Place of the last window's end in the stream.
+    windows_scored, windows_skipped
+        As in :class:`SensorHealth`.
+    event_id
+        The open event, None when there is none.
+    """
+
+    kind: ClassVar = "state"
+    sensor: str
+    state: SensorState
+    score_decades: float | None
+    level_db: float | None
+    position_s: float
+    windows_scored: int
+    windows_skipped: int
+    event_id: str | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step of an event: it opens, changes, or closes.
+
+    Attributes
+    ----------
+    event_id
+        The same from open to close.
+    opened_time
+        When it opened, with a time zone.
+    position_s
+        Place in the stream of the window that made this step.
+    score_decades, level_db
+        As in :class:`State`.
+    raise_decades
+        The raise level the score was held against.
+    bundle
+        SHA-256 of the model bundle that scored, hexadecimal.
+    reason
+        Why this step was made, in plain words.
+    """
+
+    kind: ClassVar = "event"
+    event_id: str
+    sensor: str
+    phase: Phase
+    state: EventState
+    opened_time: datetime
+    position_s: float
+    score_decades: float
+    level_db: float | None
+    raise_decades: float
+    bundle: str
+    reason: str
+
+
+Body = Status | Birth | Health | State | Event
+
+
+def encode(body: Body, stamp: Stamp) -> bytes:
+    """One payload: the schema's name, the stamp, then the body, as UTF-8 JSON.
+
+    Raises
+    ------
+    ValueError
+        A time without a zone, or a number that JSON cannot say (NaN, infinity).
+    """
+    content = {"schema": f"hydroear/{body.kind}/1", **asdict(stamp), **asdict(body)}
+    return json.dumps(content, allow_nan=False, ensure_ascii=False, default=_utc, separators=(",", ":")).encode()
+
+
+def _utc(value: object) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"{value!r} has no place in a payload")
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone")
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,45 @@
+"""Topic names, all under ``hydroear/v1/<unit>/``."""
+
+from __future__ import annotations
+
+ROOT = "hydroear/v1"
+
+
+def status(unit: str) -> str:
+    """Whether the unit is online; retained, ``offline`` by the last will."""
+    return f"{ROOT}/{unit}/status"
+
+
+def birth(unit: str) -> str:
+    """What the unit is made of; retained."""
+    return f"{ROOT}/{unit}/birth"
+
+
+def health(unit: str) -> str:
+    """How the unit is doing; retained."""
+    return f"{ROOT}/{unit}/health"
+
+
+def state(unit: str, sensor_id: str) -> str:
+    """What one sensor hears; retained."""
+    return f"{ROOT}/{unit}/sensor/{sensor_id}/state"
+
+
+def event(unit: str, event_id: str) -> str:
+    """The messages of one event, from open to close."""
+    return f"{ROOT}/{unit}/event/{event_id}"
+
+
+def clip(unit: str, event_id: str) -> str:
+    """The sound of one event."""
+    return f"{ROOT}/{unit}/clip/{event_id}"
+
+
+def command(unit: str, verb: str) -> str:
+    """Where the control room asks."""
+    return f"{ROOT}/{unit}/cmd/{verb}"
+
+
+def reply(unit: str, request_id: str) -> str:
+    """Where the unit answers."""
+    return f"{ROOT}/{unit}/reply/{request_id}"

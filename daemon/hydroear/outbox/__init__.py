@@ -1,0 +1,5 @@
+"""The only queue between a decision and the control room: SQLite, store and forward."""
+
+from hydroear.outbox.outbox import Outbox
+
+__all__ = ["Outbox"]

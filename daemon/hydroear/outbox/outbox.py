@@ -1,0 +1,276 @@
+"""Messages and open events in one SQLite file, so that one commit covers both."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Self, TypeVar
+
+from hydroear.errors import OutboxError
+from hydroear.message import Kind, Message, Stored
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_BYTES = 64 * 2**20
+
+# The totals are kept by triggers: they are part of every commit, and no put has to scan the table.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    retain INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS message_kind ON message (kind);
+CREATE INDEX IF NOT EXISTS message_retained ON message (topic) WHERE retain;
+CREATE TABLE IF NOT EXISTS total (
+    kind INTEGER PRIMARY KEY,
+    messages INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0
+);
+CREATE TRIGGER IF NOT EXISTS message_added AFTER INSERT ON message BEGIN
+    UPDATE total SET messages = messages + 1, bytes = bytes + length(new.payload) WHERE kind = new.kind;
+END;
+CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON message BEGIN
+    UPDATE total SET messages = messages - 1, bytes = bytes - length(old.payload) WHERE kind = old.kind;
+END;
+CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT NOT NULL);
+"""
+
+
+class _DamagedError(sqlite3.DatabaseError):
+    """Damage that a check found, rather than a statement that stumbled over it."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+class Outbox:
+    """Store and forward, and the events that are open; survives ``kill -9`` and power cuts.
+
+    One process owns the file, any of its threads may call. A damaged file is set aside as ``*.corrupt``
+    (only the latest, so that a dying disk is not filled) and a new one begun: a unit that forgot its
+    queue is better than one that cannot start.
+
+    Parameters
+    ----------
+    path
+        The database file; its folder is made when missing.
+    max_bytes
+        Cap on the payloads held. Beyond it the oldest messages of the least important kind are dropped
+        and counted.
+
+    Raises
+    ------
+    OutboxError
+        The file belongs to another process, or cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._mutex = threading.RLock()
+        self._listener: Callable[[], None] = _nobody
+        self._last_id = 0
+        self.set_aside: Path | None = None
+        self._db: sqlite3.Connection | None = None
+        self._owner_fd = _own(path)
+        try:
+            self._commit(lambda _: None)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def put(self, *messages: Message, remember: tuple[str, str] | None = None, forget: str | None = None) -> None:
+        """Commit messages, and what changes about an open event, in one transaction.
+
+        Parameters
+        ----------
+        messages
+            Queued in this order. A retained message that is not an event takes the place of one still
+            undelivered on the same topic: only its latest value means anything.
+        remember
+            ``(sensor_id, record)``: the sensor's open event from now on, in the caller's own encoding.
+        forget
+            The sensor whose open event is closed.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            for message in messages:
+                self._insert(db, message)
+            if remember is not None:
+                db.execute("INSERT OR REPLACE INTO open_event VALUES (?, ?)", remember)
+            if forget is not None:
+                db.execute("DELETE FROM open_event WHERE sensor_id = ?", (forget,))
+            self._enforce_cap(db)
+
+        self._commit(work)
+        self._listener()
+
+    def pending(self, limit: int, *, skip: Collection[int] = ()) -> list[Stored]:
+        """At most `limit` undelivered messages but those in `skip`, by priority, then oldest first."""
+        marks = ",".join("?" * len(skip))
+        query = (
+            f"SELECT id, topic, payload, kind, retain FROM message WHERE id NOT IN ({marks}) ORDER BY kind, id LIMIT ?"
+        )
+        rows = self._commit(lambda db: db.execute(query, (*skip, limit)).fetchall())
+        return [
+            Stored(number, Message(topic, payload, Kind(kind), bool(retain)))
+            for number, topic, payload, kind, retain in rows
+        ]
+
+    def delete(self, *ids: int) -> None:
+        """Forget delivered messages; numbers that are gone already are ignored."""
+        self._commit(lambda db: db.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in ids]))
+
+    def recall(self, sensor_id: str) -> str | None:
+        """The record of the sensor's open event, None when none is open."""
+        row = self._commit(
+            lambda db: db.execute("SELECT record FROM open_event WHERE sensor_id = ?", (sensor_id,)).fetchone()
+        )
+        return None if row is None else str(row[0])
+
+    def depth(self) -> int:
+        """Number of messages that wait."""
+        return sum(self._totals("messages").values())
+
+    def drops(self) -> dict[Kind, int]:
+        """Messages dropped over the size cap since the file was begun, by kind."""
+        return self._totals("dropped")
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every put, on the thread that put; it must not block."""
+        self._listener = listener
+
+    def close(self) -> None:
+        """Give the file up to the next owner."""
+        with self._mutex:
+            if self._db is not None:
+                self._db.close()
+            if self._owner_fd >= 0:
+                os.close(self._owner_fd)
+                self._owner_fd = -1
+
+    def _totals(self, column: str) -> dict[Kind, int]:
+        rows = self._commit(lambda db: db.execute(f"SELECT kind, {column} FROM total").fetchall())
+        return {Kind(kind): count for kind, count in rows}
+
+    def _insert(self, db: sqlite3.Connection, message: Message) -> None:
+        if message.retain and message.kind is not Kind.EVENT:
+            db.execute("DELETE FROM message WHERE topic = ? AND retain AND kind <> ?", (message.topic, Kind.EVENT))
+        # SQLite would give the number of a deleted message to the next one, and the late
+        # acknowledgement of the first would then delete the second undelivered.
+        self._last_id += 1
+        db.execute(
+            "INSERT INTO message (id, kind, topic, payload, retain) VALUES (?, ?, ?, ?, ?)",
+            (self._last_id, message.kind, message.topic, message.payload, message.retain),
+        )
+
+    def _enforce_cap(self, db: sqlite3.Connection) -> None:
+        while db.execute("SELECT sum(bytes) FROM total").fetchone()[0] > self._max_bytes:
+            (kind,) = db.execute("SELECT max(kind) FROM total WHERE messages > 0").fetchone()
+            db.execute("DELETE FROM message WHERE id = (SELECT min(id) FROM message WHERE kind = ?)", (kind,))
+            db.execute("UPDATE total SET dropped = dropped + 1 WHERE kind = ?", (kind,))
+
+    def _commit(self, work: Callable[[sqlite3.Connection], T], *, mend: bool = True) -> T:
+        with self._mutex:
+            try:
+                if self._db is None:
+                    self._db = self._connect()
+                with self._db:
+                    return work(self._db)
+            except sqlite3.Error as error:
+                if not (mend and _is_damage(error)):
+                    raise _cannot_use(self._path, error) from error
+                self._set_aside(error)
+            return self._commit(work, mend=False)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            # In WAL mode NORMAL survives kill -9 but not a power cut, and units lose power:
+            # an event that was put must be there when the lights come back.
+            db.execute("PRAGMA synchronous = FULL")
+            _check(db)
+            db.executescript(_SCHEMA)
+            with db:
+                db.executemany("INSERT OR IGNORE INTO total (kind) VALUES (?)", [(kind,) for kind in Kind])
+            (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
+        except BaseException:
+            db.close()
+            raise
+        self._last_id = max(self._last_id, last_id)
+        return db
+
+    def _set_aside(self, error: sqlite3.Error) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        aside = self._path.with_name(self._path.name + ".corrupt")
+        # The journal goes with its database: left behind, it would be played into the new one.
+        for suffix in ("-wal", "-shm", ""):
+            source = self._path.with_name(self._path.name + suffix)
+            target = aside.with_name(aside.name + suffix)
+            target.unlink(missing_ok=True)
+            if source.exists():
+                source.replace(target)
+        self.set_aside = aside
+        log.error("%s: the queue is damaged (%s); set aside as %s and begun anew", self._path, error, aside.name)
+
+
+def _nobody() -> None:
+    """Listen to nothing."""
+
+
+def _own(path: Path) -> int:
+    """Lock the database for this process; the kernel gives it up when the process dies."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise _cannot_use(path, error) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise OutboxError(
+            "the queue belongs to another running process",
+            where=path,
+            fix="stop the other hydroear, or give this one a state_dir of its own",
+        ) from None
+    return fd
+
+
+def _check(db: sqlite3.Connection) -> None:
+    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise _DamagedError(verdict)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    # The low byte is the primary result code (sqlite.org/rescode.html).
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _cannot_use(path: Path, error: Exception) -> OutboxError:
+    return OutboxError(
+        f"the queue cannot be used: {error}",
+        where=path,
+        fix="check the folder's owner and the free disk space",
+    )
