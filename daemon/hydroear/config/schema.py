@@ -7,13 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+Identifier = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+        json_schema_extra={"expected": "1 to 63 letters, digits, _ . or -, the first a letter or digit"},
+    ),
+]
 
 
 class Section(BaseModel):
     """A section: unknown keys are errors, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class WavSource(Section):
@@ -66,7 +72,9 @@ class Decision(Section):
     recheck_s: Annotated[
         float, Field(ge=0, le=86400, description="a warning that still stands after this long is a leak")
     ] = 30.0
-    clear_s: Annotated[float, Field(ge=1, le=86400, description="how long it must stay normal to be quiet again")] = 60.0
+    clear_s: Annotated[float, Field(ge=1, le=86400, description="how long it must stay normal to be quiet again")] = (
+        60.0
+    )
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Decision:
@@ -91,7 +99,9 @@ class Mqtt(Section):
 class Publish(Section):
     """How often the control room is told."""
 
-    state_every_s: Annotated[float, Field(gt=0, le=86400, description="state of each sensor, at least this often")] = 60.0
+    state_every_s: Annotated[float, Field(gt=0, le=86400, description="state of each sensor, at least this often")] = (
+        60.0
+    )
     health_every_s: Annotated[float, Field(gt=0, le=86400, description="health of the unit")] = 300.0
 
 
@@ -100,7 +110,9 @@ class Config(Section):
 
     unit: Annotated[Identifier, Field(description="name of the unit in topics and events")]
     bundle: Annotated[Path, Field(description="the model bundle to score with")]
-    state_dir: Annotated[Path, Field(description="outbox, calibrations and open events live here")] = Path("/var/lib/hydroear")
+    state_dir: Annotated[Path, Field(description="outbox, calibrations and open events live here")] = Path(
+        "/var/lib/hydroear"
+    )
     runtime: Annotated[Literal["auto", "tflite-runtime", "litert"], Field(description="which interpreter")] = "auto"
     sensors: Annotated[list[Sensor], Field(min_length=1)]
     decision: Decision = Decision()
