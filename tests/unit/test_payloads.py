@@ -1,0 +1,111 @@
+"""Every payload is what its schema says, and what it said in the release before."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from hydroear.mqtt import topics
+from hydroear.mqtt.payloads import Birth, Body, Event, Health, SensorHealth, Stamp, State, Status, encode
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "payloads"
+STAMP = Stamp(
+    unit="high-street",
+    time=datetime(2025, 3, 1, 4, 5, 6, 789_000, tzinfo=timezone(timedelta(hours=2))),
+    clock="synchronised",
+    boot_id="0f6a6d0e-4c7a-4a51-9b57-0e2f4d8a3c11",
+    seq=3,
+)
+BUNDLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+EXAMPLES: list[Body] = [
+    Status("online"),
+    Birth({"hydroear": "0.1.0", "python": "3.11.2"}, "tflite-runtime 2.14.0", BUNDLE, ["hydrant-7"]),
+    Health(
+        uptime_s=3600.5,
+        rss_bytes=73_400_320,
+        queue_depth=2,
+        drops={"event": 0, "state": 0, "health": 0, "clip": 4},
+        refused=0,
+        sensors={"hydrant-7": SensorHealth(3590, 10, 1, 6.25, 9.5)},
+    ),
+    State("hydrant-7", "quiet", 0.75, None, 3600.0, 3590, 10, None),
+    Event(
+        event_id="b5b8f0a4-7d0e-4d6f-9a50-3a1b8c2d4e6f",
+        sensor="hydrant-7",
+        phase="open",
+        state="warning",
+        opened_time=datetime(2025, 3, 1, 2, 5, 6, tzinfo=UTC),
+        position_s=1234.5,
+        score_decades=4.25,
+        level_db=-41.5,
+        raise_decades=3.0,
+        bundle=BUNDLE,
+        reason="over the raise level for 60 s",
+    ),
+]
+each_kind = pytest.mark.parametrize("body", EXAMPLES, ids=lambda body: body.kind)
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((files("hydroear.mqtt") / "schemas" / f"{kind}.json").read_text())
+    return schema
+
+
+@each_kind
+def test_a_payload_is_what_its_schema_promises(body: Body) -> None:
+    schema = schema_of(body.kind)
+    payload = json.loads(encode(body, STAMP))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(payload)
+    assert list(payload) == list(schema["properties"]) == schema["required"]
+
+
+@each_kind
+def test_a_payload_reads_as_it_always_did(body: Body) -> None:
+    golden = (GOLDEN / f"{body.kind}.json").read_text()
+    assert json.loads(encode(body, STAMP)) == json.loads(golden)
+
+
+def test_every_schema_has_an_example() -> None:
+    names = {entry.name for entry in (files("hydroear.mqtt") / "schemas").iterdir()}
+    assert names == {f"{body.kind}.json" for body in EXAMPLES}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_cannot_say_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        encode(State("hydrant-7", "quiet", value, None, 0.0, 0, 0, None), STAMP)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    naive = Stamp("high-street", datetime(2025, 3, 1), "unknown", "boot", 0)
+    with pytest.raises(ValueError, match="no time zone"):
+        encode(Status("online"), naive)
+
+
+def test_topics_are_those_of_version_1() -> None:
+    assert [
+        topics.status("u"),
+        topics.birth("u"),
+        topics.health("u"),
+        topics.state("u", "s"),
+        topics.event("u", "e"),
+        topics.clip("u", "e"),
+        topics.command("u", "selftest"),
+        topics.reply("u", "r"),
+    ] == [
+        "hydroear/v1/u/status",
+        "hydroear/v1/u/birth",
+        "hydroear/v1/u/health",
+        "hydroear/v1/u/sensor/s/state",
+        "hydroear/v1/u/event/e",
+        "hydroear/v1/u/clip/e",
+        "hydroear/v1/u/cmd/selftest",
+        "hydroear/v1/u/reply/r",
+    ]
