@@ -89,6 +89,14 @@ def slow_gain(n: int, rate_hz: int, rng: np.random.Generator, *, period_s: float
     return np.asarray(10.0 ** (gain_db / 20.0), dtype=np.float32)
 
 
+def convolve(x: Samples, response: Samples) -> Samples:
+    """`x` through a filter of the given impulse response, cut to the length of `x`."""
+    # scipy.signal has this too, and would double the start-up time of the command line.
+    size = fft.next_fast_len(len(x) + len(response), real=True)
+    filtered = fft.irfft(fft.rfft(x, size) * fft.rfft(response, size), size)
+    return np.asarray(filtered[: len(x)], dtype=np.float32)
+
+
 def fade(x: Samples, rate_hz: int, fade_s: float) -> Samples:
     """`x` with raised-cosine fades at both ends, so that it starts and stops without a click."""
     length = min(int(fade_s * rate_hz), len(x) // 2)

@@ -191,7 +191,7 @@ DEMO_SITE = Site(
         reflection=0.35,
         modes=(Mode(420.0, 6.0, 1.2), Mode(1150.0, 8.0, 1.5), Mode(1900.0, 5.0, 0.8)),
     ),
-    sensor=Sensor(highpass_hz=40.0, resonance_hz=2600.0, q=1.5, noise_dbfs=-68.0, adc_bits=16),
+    sensor=Sensor(highpass_hz=40.0, resonance_hz=2600.0, q=1.5, noise_dbfs=-62.0, adc_bits=16),
     flow=Flow(level_dbfs=-42.0, low_corner_hz=60.0, high_corner_hz=1800.0),
     hum=Hum(frequency_hz=50.0, level_db=-12.0, harmonics=(1.0, 0.2, 0.5, 0.1, 0.3, 0.05, 0.15)),
     service=Service(Pipe("galvanised", 0.025, 8.0, 0.3, (Mode(700.0, 5.0, 1.0),)), 12.0),

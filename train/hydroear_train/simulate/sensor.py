@@ -51,6 +51,6 @@ def random_sensor(rng: np.random.Generator) -> Sensor:
         highpass_hz=log_uniform(rng, 15.0, 80.0),
         resonance_hz=log_uniform(rng, 1500.0, 6000.0),
         q=float(rng.uniform(0.8, 4.0)),
-        noise_dbfs=float(rng.uniform(-80.0, -60.0)),
+        noise_dbfs=float(rng.uniform(-75.0, -55.0)),
         adc_bits=int(rng.choice([12, 16, 16, 24])),
     )

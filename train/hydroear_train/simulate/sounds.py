@@ -6,7 +6,6 @@ All return float32, shape (n,), on an arbitrary scale: :func:`~hydroear_train.si
 from __future__ import annotations
 
 import numpy as np
-from scipy import signal
 
 from hydroear_train.simulate.leak import Jet
 from hydroear_train.simulate.noise import (
@@ -14,6 +13,7 @@ from hydroear_train.simulate.noise import (
     Samples,
     Spectrum,
     band_rms,
+    convolve,
     harmonics,
     highpass,
     resonance,
@@ -96,7 +96,7 @@ def lorry(site: Site, n: int, rate_hz: int, rng: np.random.Generator) -> Samples
     def spectrum(frequency_hz: Real) -> Real:
         ground = resonance(frequency_hz, 12.0, 1.0)
         exhaust = 0.15 * _bump(frequency_hz, 63.0, 125.0)
-        tyres = 0.02 * _bump(frequency_hz, 200.0, 800.0)
+        tyres = 0.008 * _bump(frequency_hz, 200.0, 800.0)
         return np.asarray((ground + exhaust + tyres) * site.sensor.response(frequency_hz))
 
     x = shaped_noise(spectrum, n, rate_hz, rng)
@@ -110,15 +110,15 @@ def rain(site: Site, n: int, rate_hz: int, rng: np.random.Generator) -> Samples:
 
     Drop diameters are exponentially distributed (Marshall & Palmer, "The distribution of raindrops with size",
     J. Meteorol. 5, 1948, pp. 165-166); a drop's blow goes with its mass, hence with the diameter cubed (terminal
-    speed changes little among the large drops that matter). Drop rate, largest drop (six mean diameters) and knock
+    speed changes little among the large drops that matter). Drop rate, largest drop (four mean diameters) and knock
     are modelling choices.
     """
     drops = rng.poisson(float(rng.uniform(15.0, 80.0)) * n / rate_hz)
     blows = np.zeros(n, dtype=np.float32)
-    np.add.at(blows, rng.integers(0, n, drops), np.minimum(rng.exponential(1.0, drops), 6.0) ** 3)
+    np.add.at(blows, rng.integers(0, n, drops), np.minimum(rng.exponential(1.0, drops), 4.0) ** 3)
     knock = _knock(lambda f: site.coupling(f) * highpass(f, 300.0), 0.004, rate_hz, rng)
     patter = shaped_noise(lambda f: site.coupling(f) * highpass(f, 400.0), n, rate_hz, rng)
-    return unit_rms(signal.oaconvolve(blows, knock)[:n]) + 0.7 * patter
+    return unit_rms(convolve(blows, knock)) + 0.7 * patter
 
 
 def footsteps(site: Site, n: int, rate_hz: int, rng: np.random.Generator) -> Samples:
@@ -136,7 +136,7 @@ def footsteps(site: Site, n: int, rate_hz: int, rng: np.random.Generator) -> Sam
     heel = _knock(lambda f: _bump(f, 20.0, 90.0) * site.sensor.response(f), 0.05, rate_hz, rng)
     sole = _knock(lambda f: highpass(f, 500.0) * site.coupling(f), 0.03, rate_hz, rng)
     heel[: len(sole)] += 0.3 * sole
-    return np.asarray(signal.oaconvolve(steps, heel)[:n], dtype=np.float32)
+    return convolve(steps, heel)
 
 
 def _through_service(site: Site, jet: Jet, n: int, rate_hz: int, rng: np.random.Generator) -> Samples:
