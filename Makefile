@@ -1,0 +1,51 @@
+# The commands of the project. Each prepares .venv with what it needs and nothing more.
+
+PYTHON ?= python3
+PYTHONS ?= python3.11 python3.12 python3.13
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-bundle test lint bench constraints clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.installed-demo ## Watch a unit hear a simulated leak and raise one alarm over MQTT
+	$(BIN)/hydroear-train demo
+
+demo-bundle: $(VENV)/.installed-train ## Train the bundle that the demo uses
+	$(BIN)/hydroear-train demo-bundle
+
+test: ## Run every test; installs Debian packages (as root, or with sudo)
+	tests/install-debian-packages.sh
+	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev ## Measure speed and memory
+	$(BIN)/python tests/bench/bench.py
+
+constraints: ## Pin the newest versions anew, for every interpreter of PYTHONS
+	$(PYTHON) .ci/constraints.py $(PYTHONS) > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## Remove what these commands made, but no trained models
+	rm -rf $(VENV) build dist demo-out constraints.new .*_cache .hypothesis
+	find daemon train firmware_bridge tests -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp an extra: what `make demo` installed is added to by `make test`, and neither installs
+# again until the dependencies change.
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable ".[$*]"
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: name one that is, e.g. make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
