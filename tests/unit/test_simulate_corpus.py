@@ -80,21 +80,21 @@ def test_leak_fraction(tmp_path: Path, leak_fraction: float, leaks: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "option"),
+    ("change", "complaint"),
     [
         ({"sites": 0}, "--sites"),
         ({"recordings_per_site": 0}, "--recordings"),
-        ({"duration_s": 0.1}, "--seconds"),
-        ({"duration_s": float("nan")}, "--seconds"),
-        ({"rate_hz": 4000}, "--rate"),
+        ({"duration_s": 0.0}, "duration 0 s"),
+        ({"duration_s": float("nan")}, "duration nan s"),
+        ({"rate_hz": 4000}, "sample rate 4000 Hz"),
         ({"leak_fraction": 1.5}, "--leak-fraction"),
-        ({"seed": -1}, "--seed"),
+        ({"seed": -1}, "seed -1"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused_before_anything_is_written(
-    tmp_path: Path, change: dict[str, Any], option: str
+    tmp_path: Path, change: dict[str, Any], complaint: str
 ) -> None:
-    with pytest.raises(UsageError, match=option):
+    with pytest.raises(UsageError, match=complaint):
         write_corpus(tmp_path / "out", **{**SMALL, **change})
     assert not (tmp_path / "out").exists()
 

@@ -199,7 +199,8 @@ def test_the_same_seed_gives_the_same_samples_and_another_seed_others() -> None:
 def test_sites_differ_and_one_site_stays_itself() -> None:
     def spectrum_db(site: Site, seed: int) -> NDArray[np.floating[Any]]:
         power = np.abs(np.fft.rfft(render(site, [], 20.0, RATE_HZ, seed=seed).samples)) ** 2
-        return 10 * np.log10([band.mean() for band in np.array_split(power[4000:120_000], 40)])
+        bands = np.array_split(power[4000:120_000], 40)
+        return np.array([10 * np.log10(band.mean()) for band in bands], dtype=np.float64)
 
     one, two = site_like(1), site_like(2)
     within = np.std(spectrum_db(one, 1) - spectrum_db(one, 2))
@@ -231,6 +232,7 @@ def test_the_demo_leaks_from_100_to_170_s_and_is_repaired() -> None:
         ([], 0.0, RATE_HZ, "duration 0 s"),
         ([Span("leak", 5.0, 5.0, 0.0)], 10.0, RATE_HZ, "leak from 5 to 5 s"),
         ([Span("tap", 11.0, 12.0, 0.0)], 10.0, RATE_HZ, "tap from 11 to 12 s"),
+        ([Span("tap", 1.0, 2.0, float("nan"))], 10.0, RATE_HZ, "snr_db=nan"),
         ([Span("whale", 1.0, 2.0, 0.0)], 10.0, RATE_HZ, "'whale'"),  # type: ignore[arg-type]
     ],
 )

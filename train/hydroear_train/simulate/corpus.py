@@ -16,9 +16,9 @@ from hydroear.errors import UsageError
 from hydroear_train.simulate.noise import Samples
 from hydroear_train.simulate.scene import (
     DEMO_SITE,
-    MIN_RATE_HZ,
     Scene,
     Span,
+    check_recording,
     demo_scene,
     quiet_scene,
     random_spans,
@@ -129,12 +129,7 @@ def write_corpus(
             raise UsageError(f"{value}", where=option, expected="1 or more")
     if not 0.0 <= leak_fraction <= 1.0:
         raise UsageError(f"{leak_fraction:g}", where="--leak-fraction", expected="0 to 1")
-    if not 1.0 <= duration_s <= 3600.0:
-        raise UsageError(f"{duration_s:g} s", where="--seconds", expected="1 to 3600 s")
-    if rate_hz < MIN_RATE_HZ:
-        raise UsageError(f"{rate_hz} Hz", where="--rate", expected=f"{MIN_RATE_HZ} Hz or more")
-    if seed < 0:
-        raise UsageError(f"{seed}", where="--seed", expected="0 or more")
+    check_recording(duration_s, rate_hz, seed)
 
     def recordings() -> Iterator[Recording]:
         leaks = round(leak_fraction * recordings_per_site)
@@ -175,17 +170,20 @@ def write_recordings(out_dir: Path, recordings: Iterable[Recording]) -> list[Row
     Raises
     ------
     UsageError
-        When the folder cannot be made or holds anything.
+        When the folder holds anything, cannot be made or cannot be written to.
     """
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        occupied = any(out_dir.iterdir())
+        if any(out_dir.iterdir()):
+            raise UsageError(
+                "is not empty", where=out_dir, expected="a new or empty folder", fix="remove it or choose another"
+            )
+        return _write(out_dir, recordings)
     except OSError as error:
-        raise UsageError(f"cannot write here: {error.strerror}", where=out_dir, fix="choose another folder") from None
-    if occupied:
-        raise UsageError(
-            "is not empty", where=out_dir, expected="a new or empty folder", fix="remove it or choose another"
-        )
+        raise UsageError(f"cannot write: {error.strerror}", where=error.filename or out_dir) from None
+
+
+def _write(out_dir: Path, recordings: Iterable[Recording]) -> list[Row]:
     rows: list[Row] = []
     spans: list[dict[str, object]] = []
     for recording in recordings:

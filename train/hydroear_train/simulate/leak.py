@@ -13,9 +13,9 @@ from hydroear_train.simulate.sensor import Sensor, random_sensor
 
 GRAVITY_M_S2 = 9.81
 VELOCITY_COEFFICIENT = 0.97
-"""Jet speed over Torricelli's √(2gh), sharp-edged orifice (any hydraulics handbook)."""
+"""Jet speed over Torricelli's √(2gh), sharp-edged orifice (Encyclopædia Britannica, 11th ed., "Hydraulics", § 17)."""
 CONTRACTION_COEFFICIENT = 0.64
-"""Area of the contracted jet over that of the orifice, sharp-edged orifice (any hydraulics handbook)."""
+"""Area of the contracted jet over that of the orifice, sharp-edged orifice (ibid., § 18)."""
 WATER_DENSITY_KG_M3 = 1000.0
 
 _PRESSURE_FRACTION = 0.05
@@ -36,7 +36,7 @@ class Jet:
     orifice_m
         Diameter of the orifice, or of a round one of the same area.
     strouhal
-        Strouhal number of the spectrum's corner, about 0.2 for round turbulent jets.
+        Strouhal number of the spectrum's corner, customarily 0.2 for the peak of jet noise.
     """
 
     head_m: float

@@ -42,15 +42,15 @@ class Material:
         return self.youngs_modulus_pa < 10e9
 
 
-# Young's moduli: steel 207-210 GPa, grey cast iron about 100 GPa, concrete about 30 GPa (Cremer & Heckl,
-# "Structure-Borne Sound", 1988; Wylie & Streeter, "Fluid Transients in Systems", 1993), ductile iron 170 GPa
-# (EN 545), PE100 0.75-1.25 GPa and PP-R about 0.9 GPa (ISO 527 short-term values in makers' data sheets).
+# Young's moduli: handbook and makers' values. Steel 207 GPa, ductile iron 162-170, flake-graphite iron 80-120,
+# PE100 0.75-1.25 and PP-R about 0.9 (ISO 527, short-term).
 # Modelling choices: the composite values of steel-plastic (plastic-lined steel) and prestressed concrete, the
-# diameter ranges, the diameter-to-wall ratios, and all loss factors. Those of the bare metals are 1e-4 to 1e-3
-# (Cremer & Heckl); buried and coated pipes lose far more to the soil, so an effective value of 0.01 is used, which
-# gives 0.1 dB/m at 2 kHz, the order of measured buried pipes. Plastics: 0.06, the value commonly used for
-# polyethylene and PVC mains (e.g. 0.065 in Lu, Sheng, Gao & Wang, "Influence of shear effects on the characteristics of
-# axisymmetric wave propagation in a buried fluid-filled pipe", Chin. J. Mech. Eng. 35, 2022).
+# diameter ranges, the diameter-to-wall ratios, and all loss factors. Bare metals lose 1e-4 to 1e-3 (Cremer & Heckl,
+# "Structure-Borne Sound", 1988), but a buried, coated pipe loses far more to the soil: 0.01 gives about 0.1 dB/m at
+# 2 kHz, the order of the 0.12 dB/m measured on a buried pipe in "Acoustic wave attenuation through buried water
+# mains", GeoOttawa 2017, paper 593. Plastics: 0.06, near the values used for plastic mains (0.065 in Lu, Sheng, Gao &
+# Wang, "Influence of shear effects on the characteristics of axisymmetric wave propagation in a buried fluid-filled
+# pipe", Chin. J. Mech. Eng., 2022, doi:10.1186/s10033-022-00710-7).
 MATERIALS: dict[str, Material] = {
     "ductile-iron": Material(170e9, 0.010, 22.0, (0.08, 0.40)),
     "steel": Material(207e9, 0.010, 40.0, (0.08, 0.60)),

@@ -11,15 +11,18 @@ import numpy as np
 from hydroear.errors import UsageError
 from hydroear_train.simulate import sounds
 from hydroear_train.simulate.leak import leak_noise, random_leak
-from hydroear_train.simulate.noise import LEAK_BAND_HZ, Samples, band_rms, fade
+from hydroear_train.simulate.noise import Samples, band_rms, fade, log_uniform
 from hydroear_train.simulate.pipe import Mode, Pipe
 from hydroear_train.simulate.sensor import Sensor, quantise
 from hydroear_train.simulate.site import Flow, Hum, Service, Site
 
 Kind = Literal["leak", "tap", "flush", "pump", "prv", "lorry", "rain", "footsteps"]
 
-MIN_RATE_HZ = 8000
-"""Lowest sample rate the simulator renders: the leak band with room above it."""
+RATES_HZ = (8000, 48000)
+"""Lowest and highest sample rate the simulator renders: the leak band with room above it, and no more than sensors
+on mains deliver."""
+MAX_DURATION_S = 3600.0
+"""Longest scene: it is made in memory, in one piece."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +108,20 @@ def render(site: Site, spans: Iterable[Span], duration_s: float, rate_hz: int = 
     Parameters
     ----------
     duration_s
-        Length of the scene, over 0.
+        Length of the scene, over 0, at most :data:`MAX_DURATION_S`.
     rate_hz
-        At least :data:`MIN_RATE_HZ`.
+        Within :data:`RATES_HZ`.
+    seed
+        0 or more.
 
     Raises
     ------
     UsageError
-        For a rate, a duration or a span that cannot be.
+        For a rate, a duration, a seed or a span that cannot be.
     """
     spans = tuple(sorted(spans, key=lambda span: (span.start_s, span.end_s, span.kind)))
-    _check(spans, duration_s, rate_hz)
+    check_recording(duration_s, rate_hz, seed)
+    _check_spans(spans, duration_s)
     n = round(duration_s * rate_hz)
     streams = np.random.SeedSequence(seed).spawn(1 + len(spans))
     total = sounds.background(site, n, rate_hz, np.random.default_rng(streams[0]))
@@ -132,18 +138,26 @@ def render(site: Site, spans: Iterable[Span], duration_s: float, rate_hz: int = 
     return Scene(quantise(total, site.sensor.adc_bits), rate_hz, spans)
 
 
-def _check(spans: tuple[Span, ...], duration_s: float, rate_hz: int) -> None:
-    if rate_hz < MIN_RATE_HZ:
+def check_recording(duration_s: float, rate_hz: int, seed: int) -> None:
+    """Refuse what no recording can have; see :func:`render`."""
+    if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
+        raise UsageError(f"sample rate {rate_hz} Hz", where="simulate", expected=f"{RATES_HZ[0]} to {RATES_HZ[1]} Hz")
+    if not 0.0 < duration_s <= MAX_DURATION_S:
         raise UsageError(
-            f"sample rate {rate_hz} Hz", where="simulate", expected=f"{MIN_RATE_HZ} Hz or more", fix="raise --rate"
+            f"duration {duration_s:g} s", where="simulate", expected=f"more than 0, at most {MAX_DURATION_S:g} s"
         )
-    if not 0.0 < duration_s < float("inf"):
-        raise UsageError(f"duration {duration_s:g} s", where="simulate", expected="more than 0 s")
+    if seed < 0:
+        raise UsageError(f"seed {seed}", where="simulate", expected="0 or more")
+
+
+def _check_spans(spans: tuple[Span, ...], duration_s: float) -> None:
     for span in spans:
         if span.kind not in get_args(Kind):
             raise UsageError(
                 f"span of kind {span.kind!r}", where="simulate", expected=f"one of {', '.join(get_args(Kind))}"
             )
+        if not np.isfinite([span.start_s, span.end_s, span.snr_db]).all():
+            raise UsageError(f"{span}", where="simulate", expected="finite times and a finite level")
         if not (span.start_s < span.end_s and span.start_s < duration_s and span.end_s > 0.0):
             raise UsageError(
                 f"{span.kind} from {span.start_s:g} to {span.end_s:g} s",
@@ -156,14 +170,15 @@ def random_spans(site: Site, duration_s: float, rng: np.random.Generator) -> lis
     """What a street does by day: the confounders of a recording, drawn at random.
 
     Rates are modelling choices: 20 taps, 8 flushes, 12 lorries and 6 walkers an hour, rain in one recording of
-    twenty; a pump runs half the time, a pressure-reducing valve always.
+    twenty; a pump runs half the time, a pressure-reducing valve always. Some have begun before the recording, some
+    outlast it.
     """
     spans: list[Span] = []
 
     def draw(kind: Kind, per_hour: float, lengths_s: tuple[float, float], snr_db: tuple[float, float]) -> None:
         for _ in range(rng.poisson(per_hour * duration_s / 3600.0)):
-            start_s = float(rng.uniform(0.0, duration_s))
-            length_s = float(np.exp(rng.uniform(*np.log(lengths_s))))
+            length_s = log_uniform(rng, *lengths_s)
+            start_s = float(rng.uniform(-length_s, duration_s))
             spans.append(Span(kind, start_s, start_s + length_s, float(rng.uniform(*snr_db))))
 
     draw("tap", 20.0, (3.0, 90.0), (0.0, 15.0))
@@ -224,18 +239,3 @@ def quiet_scene(site: Site, duration_s: float, rate_hz: int = 16000, *, seed: in
         Span("footsteps", steps_s, steps_s + min(10.0, 0.1 * duration_s), -3.0),
     )
     return render(site, spans, duration_s, rate_hz, seed=seed)
-
-
-__all__ = [
-    "DEMO_SITE",
-    "LEAK_BAND_HZ",
-    "MIN_RATE_HZ",
-    "Kind",
-    "Scene",
-    "Span",
-    "demo_scene",
-    "leak_component",
-    "quiet_scene",
-    "random_spans",
-    "render",
-]

@@ -39,7 +39,8 @@ class Sensor:
 def quantise(x: Samples, bits: int) -> Samples:
     """`x` as a converter of that resolution delivers it: rounded to steps of ``2 / 2**bits``, clipped at ±1.
 
-    Rounding adds noise of step²/12 (Bennett, "Spectra of quantized signals", Bell Syst. Tech. J. 27, 1948).
+    Rounding adds nearly white noise of power step²/12 (Widrow, Kollár & Liu, "Statistical theory of quantization",
+    IEEE Trans. Instrum. Meas. 45, 1996, pp. 353-361).
     """
     half = 2.0 ** (bits - 1)
     return np.asarray(np.clip(np.rint(x * half), -half, half - 1.0) / half, dtype=np.float32)

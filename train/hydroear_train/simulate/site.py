@@ -15,9 +15,9 @@ from hydroear_train.simulate.sensor import Sensor, random_sensor
 class Flow:
     """The hiss of a healthy main: its own turbulence, fittings, and all the consumption further off.
 
-    The power spectrum falls as f^-0.7 over its middle range and as f^-5 at its end, the slopes of wall pressure
+    The power spectrum falls as f^-0.7 over its middle range and as f^-5 at its end, after the shape of wall pressure
     under turbulent flow (Goody, "Empirical spectral model of surface pressure fluctuations", AIAA J. 42, 2004,
-    pp. 1788-1794). The corners are modelling choices: they stand for the sum of many sources.
+    pp. 1788-1794). Using that shape for the sum of many sources, and its corners, are modelling choices.
 
     Attributes
     ----------
