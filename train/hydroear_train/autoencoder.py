@@ -1,0 +1,73 @@
+"""The dense autoencoder on whitened embeddings of normal windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+def whitening(embeddings: Array, *, components: int) -> tuple[Array, Array]:
+    """Principal components of embeddings, scaled to variance 1.
+
+    Parameters
+    ----------
+    embeddings
+        float32, shape (n, embedding).
+    components
+        How many to keep; fewer where the embeddings span fewer.
+
+    Returns
+    -------
+    mean, projection
+        Shapes (embedding,) and (embedding, components): ``(e - mean) @ projection`` is white.
+    """
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    _, singular, axes = np.linalg.svd(embeddings - mean, full_matrices=False)
+    deviations = singular / np.sqrt(len(embeddings) - 1)
+    kept = min(components, int(np.count_nonzero(deviations > 1e-3 * deviations[0])))
+    return mean.astype(np.float32), (axes[:kept].T / deviations[:kept]).astype(np.float32)
+
+
+def fit_autoencoder(
+    white: Array, *, hidden: int, bottleneck: int, noise: float, epochs: int, callbacks: Sequence[Any]
+) -> tuple[Any, dict[str, list[float]]]:
+    """Train an autoencoder to give normal embeddings back from a noisy copy.
+
+    Parameters
+    ----------
+    white
+        float32, shape (n, components): whitened embeddings of normal windows.
+    hidden, bottleneck
+        Units of the outer layers and of the middle one.
+    noise
+        Standard deviation of the noise added to the input while training.
+    epochs
+        Passes over the embeddings.
+    callbacks
+        Keras callbacks.
+
+    Returns
+    -------
+    model, history
+        The Keras model (components to components) and its losses by epoch.
+    """
+    components = white.shape[1]
+    values = keras.Input((components,))
+    x = keras.layers.GaussianNoise(noise)(values)
+    x = keras.layers.Dense(hidden, activation="relu")(x)
+    x = keras.layers.Dense(bottleneck, activation="relu")(x)
+    x = keras.layers.Dense(hidden, activation="relu")(x)
+    model = keras.Model(values, keras.layers.Dense(components)(x))
+    steps = epochs * -(-len(white) // _BATCH)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)), "mse")
+    history = model.fit(white, white, batch_size=_BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=list(callbacks))
+    return model, {name: [float(v) for v in values] for name, values in history.history.items()}
+
+
+_BATCH = 64
