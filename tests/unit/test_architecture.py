@@ -1,0 +1,46 @@
+"""The shape of the project: which way imports run, and what a unit need not have installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TRAINER_ONLY = ["tensorflow", "keras", "sklearn", "soundfile", "matplotlib", "tqdm", "librosa"]
+
+DAEMON_MODULES = sorted(
+    ".".join(path.relative_to(ROOT / "daemon").with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "daemon" / "hydroear").rglob("*.py")
+    if path.stem != "__main__"
+)
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_imports_run_the_way_the_contracts_say() -> None:
+    lint = run(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+def test_every_module_of_the_daemon_imports_without_what_only_the_trainer_needs() -> None:
+    """A fresh interpreter in which these packages are absent, as on a unit."""
+    script = f"""
+import importlib, sys
+sys.modules.update(dict.fromkeys({TRAINER_ONLY!r}))
+for name in {DAEMON_MODULES!r}:
+    importlib.import_module(name)
+"""
+    imports = run(sys.executable, "-W", "error", "-c", script)
+    assert imports.returncode == 0, imports.stderr
+
+
+@pytest.mark.parametrize("root", ["daemon", "train", "firmware_bridge"])
+def test_a_source_root_is_no_package(root: str) -> None:
+    """An ``__init__.py`` there would shadow packages of the same name, such as python-daemon."""
+    assert (ROOT / root).is_dir()
+    assert not (ROOT / root / "__init__.py").exists()
