@@ -107,6 +107,13 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
+    def allow_anonymous(self) -> None:
+        """Let everybody in from now on, without a restart."""
+        assert self._process is not None
+        config = self._folder / "mosquitto.conf"
+        config.write_text(config.read_text().replace("allow_anonymous false", "allow_anonymous true"))
+        self._process.send_signal(signal.SIGHUP)
+
     def restart(self) -> Self:
         """Bring it back on the same port."""
         self.stop()

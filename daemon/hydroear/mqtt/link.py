@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from hydroear.config.schema import Mqtt
 from hydroear.errors import HydroearError, LinkError
-from hydroear.message import Message, Stored
+from hydroear.message import Kind, Message, Stored
 from hydroear.mqtt import topics
 from hydroear.mqtt.payloads import Availability
 
@@ -131,6 +131,8 @@ class Link:
         self._in_flight: dict[int, _Handed] = {}
         self._acknowledged: list[int] = []
         self._retained: dict[str, Message] = {}
+        self._refused_topics: set[str] = set()
+        self._refusal = ""
         self._queue_fails = False
         self._deadline_s: float | None = None
         self._flushed = False
@@ -244,7 +246,7 @@ class Link:
         self._step_until(self._drained)
         if self.connected:
             # A clean disconnect keeps the last will back.
-            self._publish_status("offline")
+            self._publish(self._status_message("offline"))
             self._step_until(lambda: not self._in_flight)
         self._flushed = self._drained()
 
@@ -272,7 +274,9 @@ class Link:
                 self._acknowledged.clear()
             if self.connected:
                 self._hand_over()
-            self._queue_fails = False
+            if self._queue_fails:
+                self._queue_fails = False
+                self._status = replace(self._status, last_error=self._refusal)
         except HydroearError as error:
             if not self._queue_fails:
                 self._on_trouble(str(error))
@@ -286,27 +290,29 @@ class Link:
         for stored in self._outbox.pending(room, skip=handed):
             if stored.message.retain:
                 self._retained[stored.message.topic] = stored.message
-            self._publish(stored.message.topic, stored.message.payload, stored.message.retain, stored.id)
+            self._publish(stored.message, stored.id)
 
-    def _publish(self, topic: str, payload: bytes, retain: bool, number: int | None = None) -> None:
-        info = self._client.publish(topic, payload, qos=QOS, retain=retain)
-        self._in_flight[info.mid] = _Handed(topic, number)
+    def _publish(self, message: Message, number: int | None = None) -> None:
+        info = self._client.publish(message.topic, message.payload, qos=QOS, retain=message.retain)
+        self._in_flight[info.mid] = _Handed(message.topic, number)
 
-    def _publish_status(self, availability: Availability) -> None:
-        self._publish(topics.status(self._unit), self._make_status(availability), retain=True)
+    def _status_message(self, availability: Availability) -> Message:
+        return Message(topics.status(self._unit), self._make_status(availability), Kind.STATE, retain=True)
 
     def _on_connect(self) -> None:
         log.info("connected to %s:%d as %s", self._host, self._port, self._unit)
-        self._status = replace(self._status, connected=True, last_error="")
+        self._status = replace(self._status, connected=True, last_error=self._refusal)
         self._in_flight.clear()
-        # The broker may have lost its memory, or never had it.
-        self._publish_status("online")
-        self._publish(topics.birth(self._unit), self._make_birth(), retain=True)
-        for message in self._retained.values():
-            self._publish(message.topic, message.payload, retain=True)
+        # The broker may have lost its memory, or never had it. What it refused is not tried again: mosquitto 2.0
+        # ends an MQTT 5 connection after a refusal (github.com/eclipse-mosquitto/mosquitto/issues/2579), so
+        # that no connection would live long enough to deliver anything.
+        birth = Message(topics.birth(self._unit), self._make_birth(), Kind.STATE, retain=True)
+        for message in (self._status_message("online"), birth, *self._retained.values()):
+            if message.topic not in self._refused_topics:
+                self._publish(message)
 
     def _on_disconnect(self, reason: str) -> None:
-        if self.connected:
+        if self.connected and not self.last_error:
             self._on_trouble(f"broker {self._host}:{self._port} ended the connection: {reason}")
         self._status = replace(self._status, connected=False)
         self._in_flight.clear()
@@ -317,10 +323,13 @@ class Link:
             return
         if refusal is not None:
             self._status = replace(self._status, refused=self._status.refused + 1)
-            self._on_trouble(
-                f"the broker refuses messages on {handed.topic}: {refusal}; "
-                f"let this user write {topics.ROOT}/{self._unit}/#"
-            )
+            if handed.topic not in self._refused_topics:
+                self._refused_topics.add(handed.topic)
+                self._refusal = (
+                    f"the broker refuses messages on {handed.topic}: {refusal}; "
+                    f"let this user write {topics.ROOT}/{self._unit}/#"
+                )
+                self._on_trouble(self._refusal)
         if handed.id is not None:
             # A refused message is refused the next time as well; kept, it would block the queue for ever.
             self._acknowledged.append(handed.id)
