@@ -94,9 +94,7 @@ def test_reads_what_the_standard_library_wrote(tmp_path: Path) -> None:
         file.setnchannels(1)
         file.setsampwidth(3)
         file.setframerate(8_000)
-        file.writeframes(
-            b"".join(value.to_bytes(3, "little", signed=True) for value in (-(2**23), -1, 0, 2**22))
-        )
+        file.writeframes(b"".join(value.to_bytes(3, "little", signed=True) for value in (-(2**23), -1, 0, 2**22)))
     np.testing.assert_array_equal(read_all(path)[:, 0], np.array([-1.0, -(2.0**-23), 0.0, 0.5]))
 
 
@@ -137,9 +135,7 @@ except Exception as error:
 
 def test_skips_unknown_chunks_and_their_padding(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
-    path.write_bytes(
-        wav(chunk(b"LIST", b"odd"), fmt(), chunk(b"bext", b"x" * 601), SAMPLES, chunk(b"id3 ", b"?"))
-    )
+    path.write_bytes(wav(chunk(b"LIST", b"odd"), fmt(), chunk(b"bext", b"x" * 601), SAMPLES, chunk(b"id3 ", b"?")))
     np.testing.assert_array_equal(read_all(path)[:, 0], np.arange(100) / np.float32(2**15))
 
 
@@ -188,21 +184,11 @@ with open_recording(sys.argv[1]) as recording:
         pytest.param(wav(chunk(b"fmt ", b"short"), SAMPLES), "format chunk has 5 bytes", id="short format"),
         pytest.param(wav(SAMPLES, fmt()), "its samples come before their format", id="wrong order"),
         pytest.param(wav(fmt(codec=0x55), SAMPLES), "unsupported WAV codec: MP3", id="mp3"),
-        pytest.param(
-            wav(fmt(codec=0x1234), SAMPLES), "unsupported WAV codec: codec 0x1234", id="unknown codec"
-        ),
-        pytest.param(
-            wav(fmt(bits=12), SAMPLES), "unsupported WAV codec: 12-bit PCM; expected PCM of", id="12 bit"
-        ),
-        pytest.param(
-            wav(fmt(codec=0xFFFE), SAMPLES), "extensible format chunk has 16 bytes", id="extensible"
-        ),
-        pytest.param(
-            wav(fmt(channels=0), SAMPLES), "it has 0 channels; expected at least 1", id="no channel"
-        ),
-        pytest.param(
-            wav(fmt(rate_hz=0), SAMPLES), "sample rate 0 Hz; expected 1000 to 1000000", id="no rate"
-        ),
+        pytest.param(wav(fmt(codec=0x1234), SAMPLES), "unsupported WAV codec: codec 0x1234", id="unknown codec"),
+        pytest.param(wav(fmt(bits=12), SAMPLES), "unsupported WAV codec: 12-bit PCM; expected PCM of", id="12 bit"),
+        pytest.param(wav(fmt(codec=0xFFFE), SAMPLES), "extensible format chunk has 16 bytes", id="extensible"),
+        pytest.param(wav(fmt(channels=0), SAMPLES), "it has 0 channels; expected at least 1", id="no channel"),
+        pytest.param(wav(fmt(rate_hz=0), SAMPLES), "sample rate 0 Hz; expected 1000 to 1000000", id="no rate"),
         pytest.param(wav(fmt(rate_hz=2**32 - 1), SAMPLES), "sample rate 4294967295 Hz", id="absurd rate"),
         pytest.param(
             wav(fmt(codec=3, bits=32), chunk(b"data", struct.pack("<3f", 0.0, 0.5, float("nan")))),
@@ -210,9 +196,7 @@ with open_recording(sys.argv[1]) as recording:
             id="nan",
         ),
         pytest.param(
-            wav(
-                fmt(codec=3, bits=64, channels=2), chunk(b"data", b"\0" * 512_008 + struct.pack("<d", -1e300))
-            ),
+            wav(fmt(codec=3, bits=64, channels=2), chunk(b"data", b"\0" * 512_008 + struct.pack("<d", -1e300))),
             "sample -inf at 2.000 s in channel 2",
             id="more than a float32 can hold",
         ),
@@ -239,6 +223,16 @@ def test_a_truncated_flac_says_how_much_is_missing(tmp_path: Path) -> None:
     soundfile.write(path, np.random.default_rng(2).uniform(-1, 1, 50_000), RATE_HZ)
     os.truncate(path, path.stat().st_size // 2)
     assert "cannot be decoded" in (line := error_of(path)) or "promises 50000 samples" in line
+
+
+def test_a_flac_without_a_length_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sound.flac"
+    soundfile.write(path, SOUND, RATE_HZ)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the low 36 bits of the eight bytes from 18 on are the total samples (RFC 9639, 8.2)
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    assert "its header gives no length" in error_of(path)
 
 
 def test_what_is_no_readable_file_is_named(tmp_path: Path) -> None:

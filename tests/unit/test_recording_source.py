@@ -42,9 +42,7 @@ def play(source: Source) -> list[Block]:
     block_s=st.floats(0.0001, 0.5),
     channel=st.integers(1, 3),
 )
-def test_files_are_joined_without_a_seam(
-    tmp_path: Path, lengths: list[int], block_s: float, channel: int
-) -> None:
+def test_files_are_joined_without_a_seam(tmp_path: Path, lengths: list[int], block_s: float, channel: int) -> None:
     sounds = [noise(length, channels=3) for length in lengths]
     files = [record(tmp_path / f"{i}.wav", sound) for i, sound in enumerate(sounds)]
     source = RecordingSource(files, channel=channel, block_s=block_s)
@@ -85,9 +83,7 @@ def test_a_bad_second_file_is_reported_before_the_first_is_played(tmp_path: Path
 
 def test_files_of_two_rates_are_refused(tmp_path: Path) -> None:
     files = [record(tmp_path / "slow.wav", noise(9), 8_000), record(tmp_path / "fast.wav", noise(9), 16_000)]
-    with pytest.raises(
-        AudioError, match=r"fast\.wav: sample rate 16000 Hz; expected 8000 Hz as in .*slow\.wav"
-    ):
+    with pytest.raises(AudioError, match=r"fast\.wav: sample rate 16000 Hz; expected 8000 Hz as in .*slow\.wav"):
         RecordingSource(files)
 
 

@@ -18,6 +18,9 @@ from hydroear.errors import AudioError
 RATE_RANGE_HZ = (1_000, 1_000_000)
 """From below the slowest noise logger to beyond the fastest hydrophone: outside, the header is wrong."""
 
+UNKNOWN_FRAMES = 2**63 - 1
+"""What libsndfile (SF_COUNT_MAX) gives as the length of a stream whose header has none."""
+
 
 class _Reader(Protocol):
     rate_hz: int
@@ -66,8 +69,7 @@ class Recording:
         samples = self._reader.read(wanted)
         if len(samples) < wanted:
             raise AudioError(
-                f"truncated: the header promises {self.frames} samples, "
-                f"the file holds {self._position + len(samples)}",
+                f"truncated: the header promises {self.frames} samples, the file holds {self._position + len(samples)}",
                 where=self.path,
                 fix="copy or record it again",
             )
@@ -113,9 +115,7 @@ def open_recording(path: Path | str) -> Recording:
         file = resources.enter_context(_open_file(path))
         head = file.read(12)
         if not head:
-            raise AudioError(
-                "empty file, 0 bytes", where=path, expected="audio", fix="copy or record it again"
-            )
+            raise AudioError("empty file, 0 bytes", where=path, expected="audio", fix="copy or record it again")
         reader: _Reader = WavReader(file, where=path) if is_wav(head) else _SoundFile(file, path, resources)
         if reader.frames == 0:
             raise AudioError(
@@ -180,12 +180,17 @@ class _SoundFile:
         self.rate_hz = int(self._sound.samplerate)
         self.channels = int(self._sound.channels)
         self.frames = int(self._sound.frames)
+        if self.frames == UNKNOWN_FRAMES:
+            raise AudioError(
+                "its header gives no length, as when it was written to a pipe",
+                where=path,
+                expected="a number of samples",
+                fix="write it anew, e.g. ffmpeg -i IN OUT.wav",
+            )
 
     def read(self, n: int) -> Samples:
         try:
             samples: Samples = self._sound.read(n, dtype="float32", always_2d=True)
         except self._error as error:
-            raise AudioError(
-                f"cannot be decoded ({error})", where=self._path, fix="copy or record it again"
-            ) from error
+            raise AudioError(f"cannot be decoded ({error})", where=self._path, fix="copy or record it again") from error
         return samples

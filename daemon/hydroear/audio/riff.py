@@ -168,8 +168,7 @@ def _find_samples(file: BinaryIO, where: object) -> tuple[WavFormat, int]:
                 raise _damaged("its samples come before their format", where, "a format chunk first")
             if chunk_bytes > size - offset:
                 raise AudioError(
-                    f"truncated: the header promises {chunk_bytes} bytes of samples, "
-                    f"the file holds {size - offset}",
+                    f"truncated: the header promises {chunk_bytes} bytes of samples, the file holds {size - offset}",
                     where=where,
                     fix="copy it again, or keep what there is with: sox --ignore-length IN.wav OUT.wav",
                 )
@@ -179,6 +178,4 @@ def _find_samples(file: BinaryIO, where: object) -> tuple[WavFormat, int]:
 
 
 def _damaged(what: str, where: object, expected: str) -> AudioError:
-    return AudioError(
-        f"damaged WAV file: {what}", where=where, expected=expected, fix="copy or record it again"
-    )
+    return AudioError(f"damaged WAV file: {what}", where=where, expected=expected, fix="copy or record it again")

@@ -39,15 +39,11 @@ class RecordingSource:
         If there are no files, or the speed is negative or not finite.
     """
 
-    def __init__(
-        self, files: Sequence[Path], *, channel: int = 1, speed: float = 0.0, block_s: float = 0.1
-    ) -> None:
+    def __init__(self, files: Sequence[Path], *, channel: int = 1, speed: float = 0.0, block_s: float = 0.1) -> None:
         if not files:
             raise UsageError("no recordings to play", expected="at least one file", fix="name a recording")
         if not (math.isfinite(speed) and speed >= 0.0):
-            raise UsageError(
-                f"speed {speed}", expected="0 (as fast as possible) or more", fix="use 1 for real time"
-            )
+            raise UsageError(f"speed {speed}", expected="0 (as fast as possible) or more", fix="use 1 for real time")
         self.name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
         self.rate_hz = _common_rate_hz(files, channel)
         self._speed = speed
