@@ -119,9 +119,9 @@ class Mosquitto:
         self.stop()
         return self.start()
 
-    def subscribe(self, topic: str = "#", **login: str) -> Subscriber:
+    def subscribe(self, topic: str = "#", **options: Any) -> Subscriber:
         """Start a :class:`Subscriber`; use it in a ``with``."""
-        return Subscriber(self.port, topic, **login)
+        return Subscriber(self.port, topic, **options)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -161,22 +161,29 @@ class Received:
 class Subscriber:
     """A control room: collects everything on a topic, over restarts of the broker as well."""
 
-    def __init__(self, port: int, topic: str, *, username: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        topic: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+    ) -> None:
         self._received: list[Received] = []
-        self._topic = topic
         self._subscribed = threading.Event()
-        self._client = Client(
-            CallbackAPIVersion.VERSION2, client_id=f"room-{uuid.uuid4()}", protocol=MQTTProtocolVersion.MQTTv5
-        )
-        if username is not None:
-            self._client.username_pw_set(username, password)
+        session: dict[str, Any] = {}
+        if protocol is MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = 3600
+            session = {"clean_start": False, "properties": properties}
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"room-{uuid.uuid4()}", protocol=protocol)
+        self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(0.05, 0.05)  # type: ignore[arg-type]
-        self._client.on_connect = lambda client, *_: client.subscribe(self._topic, qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._collect
-        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        session.SessionExpiryInterval = 3600
-        self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
+        self._client.connect("127.0.0.1", port, **session)
         self._client.loop_start()
 
     def __enter__(self) -> Self:
