@@ -78,7 +78,7 @@ def _open(device: str, rate_hz: int, channels: int, block_frames: int) -> Any:
             inputs[found["name"]] = (index, found["max_input_channels"])
     # By exact name: sounddevice itself would take a device whose name contains the one it is given.
     if device not in inputs:
-        there = ", ".join(f"alsa:{name}" for name, (_, channels) in inputs.items() if channels) or "none"
+        there = ", ".join(f"alsa:{name}" for name, (_, offered) in inputs.items() if offered) or "none"
         raise CannotOpenError(f"no such device; inputs are: {there}; plug it in or name one of these")
     index, offered = inputs[device]
     if offered < channels:
