@@ -1,0 +1,79 @@
+"""The example configuration shows every setting of the schema, with its default and its range."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from hydroear.config.loader import load_config
+from hydroear.config.schema import Config, Decision, MicrophoneSource, Mqtt, Publish, Section, Sensor, WavSource
+
+EXAMPLE = Path(__file__).parents[2] / "systemd/config.example.yaml"
+UNCOMMENTED = re.sub(r"^( *)#(?=\S)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+"""The example with every optional setting in force."""
+
+
+def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
+    """Each section of the schema with what the uncommented example sets in it."""
+    unit = yaml.safe_load(UNCOMMENTED)
+    yield Config, unit
+    microphone, recordings = unit["sensors"]
+    yield Sensor, microphone
+    yield MicrophoneSource, microphone["source"]
+    yield WavSource, recordings["source"]
+    yield Decision, unit["decision"]
+    yield Mqtt, unit["mqtt"]
+    yield Publish, unit["publish"]
+
+
+def range_text(field: FieldInfo) -> str:
+    """How the example words the range of a number; empty without one."""
+    limits = {name: f"{getattr(limit, name):g}" for limit in field.metadata for name in ("ge", "gt", "le")
+              if getattr(limit, name, None) is not None}  # fmt: skip
+    match limits:
+        case {"ge": low, "le": high}:
+            return f"{low} to {high}"
+        case {"gt": low, "le": high}:
+            return f"above {low}, up to {high}"
+        case {"ge": low}:
+            return f"{low} or more"
+    assert not limits
+    return ""
+
+
+def test_it_loads_as_it_is() -> None:
+    config = load_config(EXAMPLE)
+    assert [sensor.source.type for sensor in config.sensors] == ["microphone"]
+
+
+def test_it_loads_with_every_setting_uncommented(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(UNCOMMENTED)
+    assert len(load_config(path).sensors) == 2
+
+
+def test_it_shows_each_setting_of_the_schema_and_no_other() -> None:
+    for section, shown in sections():
+        assert set(shown) == set(section.model_fields), section
+
+
+def test_what_it_comments_out_are_the_defaults() -> None:
+    for section, shown in sections():
+        for name, field in section.model_fields.items():
+            if not (field.is_required() or field.default is None or isinstance(field.default, Section)):
+                value = getattr(section.model_validate(shown), name)
+                assert value == field.default, name
+
+
+def test_it_states_the_range_of_each_number() -> None:
+    paragraphs = re.split(r"\n\s*\n", EXAMPLE.read_text())
+    for section, _ in sections():
+        for name, field in section.model_fields.items():
+            explained = [text.replace("\n", " ") for text in paragraphs if re.search(rf"^ *#?(- )?{name}:", text, re.M)]
+            assert any(range_text(field) in text for text in explained), name
+            assert any(re.search(r"^ *# ", text) for text in explained) or name in {"type", "source"}, name
