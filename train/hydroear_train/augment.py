@@ -1,4 +1,4 @@
-"""Training windows: normal clips, the same with a synthetic leak, and the tilts by which one pipe differs from another."""
+"""Training windows: normal clips, the same with a synthetic leak, and tilts by which one pipe differs from another."""
 
 from __future__ import annotations
 
@@ -135,7 +135,8 @@ class WindowSampler:
 
     def leak_noise(self) -> Array:
         """The noise of a synthetic leak, shape (window_samples,), root mean square 1."""
-        return self._draw_leaks(1)[0]
+        noise: Array = self._draw_leaks(1)[0]
+        return noise
 
     def _draw_leaks(self, count: int) -> Array:
         picks = self._rng.integers(len(self._leaks), size=count)
@@ -152,7 +153,8 @@ def random_tilts(count: int, bands: int, deviation_db: float, rng: np.random.Gen
     cosines = np.cos(np.pi * order[:, None] * (np.arange(bands) + 0.5) / bands)
     weights = rng.standard_normal((count, _TILT_TERMS)) / order
     curves = weights @ cosines
-    return (deviation_db * curves / np.sqrt(0.5 * np.sum(1.0 / order**2))).astype(np.float32)
+    tilts: Array = (deviation_db * curves / np.sqrt(0.5 * np.sum(1.0 / order**2))).astype(np.float32)
+    return tilts
 
 
 def band_means(clips: Sequence[Clip], spec: FrontEndSpec) -> dict[str, Array]:

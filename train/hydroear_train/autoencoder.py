@@ -66,7 +66,9 @@ def fit_autoencoder(
     model = keras.Model(values, keras.layers.Dense(components)(x))
     steps = epochs * -(-len(white) // _BATCH)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)), "mse")
-    history = model.fit(white, white, batch_size=_BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=list(callbacks))
+    history = model.fit(
+        white, white, batch_size=_BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=list(callbacks)
+    )
     return model, {name: [float(v) for v in values] for name, values in history.history.items()}
 
 

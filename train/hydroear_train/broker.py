@@ -60,7 +60,11 @@ class EmbeddedBroker:
         await broker.start()
 
         async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), LISTENER)
+            try:
+                await broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), LISTENER)
+            finally:
+                # amqtt leaves the sockets of clients open that are still connected when it stops.
+                writer.transport.abort()
 
         server = await asyncio.start_server(greet, HOST, 0)
         stop = asyncio.Event()

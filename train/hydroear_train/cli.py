@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 
+from pathlib import Path
+
 from hydroear import __version__
-from hydroear.errors import HydroearError
+from hydroear.errors import ConfigError, HydroearError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,6 +19,10 @@ def main(argv: list[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         code: int = args.func(args)
         sys.stdout.flush()
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"hydroear-train: error: {problem}", file=sys.stderr)
+        return error.exit_code
     except HydroearError as error:
         print(f"hydroear-train: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -37,7 +44,58 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     simulate.add_parser(verbs)
+    _add_fit(verbs)
     return parser
+
+
+def _add_fit(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    fit = verbs.add_parser(
+        "fit",
+        help="train a bundle on recordings of normal pipes",
+        description="Train a bundle on the normal recordings of a manifest: extractor, autoencoder, int8 models.",
+    )
+    fit.add_argument("--manifest", type=Path, required=True, metavar="CSV", help="columns file and label at least")
+    fit.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="use only rows that meet it (or COLUMN!=VALUE); may be repeated",
+    )
+    fit.add_argument("--group-column", default="site", metavar="COLUMN", help="names the site of a row (default site)")
+    fit.add_argument("--recipe", type=Path, metavar="YAML", help="what differs from the default recipe")
+    fit.add_argument("--seed", type=int, metavar="N", help="instead of the recipe's seed")
+    fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made if missing")
+    fit.add_argument("--name", metavar="NAME", help="name of the bundle (default: the folder's name)")
+    fit.add_argument("--quiet", action="store_true", help="no progress bars")
+    fit.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    fit.set_defaults(func=_fit)
+
+
+def _fit(args: argparse.Namespace) -> int:
+    from hydroear_train.corpus import Condition, read_manifest
+    from hydroear_train.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, seed=args.seed)
+    entries = read_manifest(args.manifest, [Condition.parse(text) for text in args.where])
+
+    from hydroear_train.fit import fit
+
+    outcome = fit(
+        entries,
+        recipe,
+        args.out,
+        name=args.name or args.out.resolve().name,
+        group_column=args.group_column,
+        quiet=args.quiet,
+    )
+    if args.json:
+        print(json.dumps({"bundle": str(outcome.bundle_path), "sha256": outcome.sha256, "metrics": outcome.metrics}))
+    else:
+        print(f"{outcome.bundle_path}  sha256 {outcome.sha256}")
+        for name, value in sorted(outcome.metrics.items()):
+            print(f"  {name:<24} {value:.3f}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -118,7 +118,10 @@ def read_manifest(path: Path, conditions: Sequence[Condition] = ()) -> list[Entr
     header = set(rows[0]) if rows else set()
     if not {"file", "label"} <= header or any(None in row or None in row.values() for row in rows):
         raise UsageError(
-            "no manifest", where=path, expected="a CSV header with file and label, and rows as long as it", fix="check the file"
+            "no manifest",
+            where=path,
+            expected="a CSV header with file and label, and rows as long as it",
+            fix="check the file",
         )
     for condition in conditions:
         if condition.column not in header:
@@ -141,7 +144,9 @@ def data_sha256(entries: Sequence[Entry]) -> str:
         try:
             digest.update(hashlib.sha256(entry.path.read_bytes()).digest())
         except OSError as error:
-            raise AudioError(f"cannot be read ({error.strerror})", where=entry.path, fix="correct the manifest") from error
+            raise AudioError(
+                f"cannot be read ({error.strerror})", where=entry.path, fix="correct the manifest"
+            ) from error
     return digest.hexdigest()
 
 

@@ -119,7 +119,7 @@ def fit(
         bottleneck=recipe.autoencoder.bottleneck,
         noise=recipe.autoencoder.noise,
         epochs=recipe.autoencoder.epochs,
-        callbacks=[] if quiet else [_Bar("autoencoder", recipe.autoencoder.epochs)],
+        callbacks=[_bar(recipe.autoencoder.epochs, quiet)],
     )
     curves["autoencoder loss"] = history["loss"]
 
@@ -190,10 +190,13 @@ def _fit_extractor(
     settings = recipe.extractor
     extractor, classifier = mobilenet_v2(recipe.spec, alpha=settings.alpha)
     schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 10, settings.steps, warmup_target=settings.learning_rate, warmup_steps=settings.steps // 20
+        settings.learning_rate / 10,
+        settings.steps,
+        warmup_target=settings.learning_rate,
+        warmup_steps=settings.steps // 20,
     )
     classifier.compile(keras.optimizers.Adam(schedule), keras.losses.BinaryCrossentropy(from_logits=True))
-    labels = np.repeat(np.float32([0, 1]), settings.pairs)[:, None]
+    labels = np.repeat(np.array([0, 1], np.float32), settings.pairs)[:, None]
     losses = []
     with tqdm(total=settings.steps, desc="extractor", unit="step", disable=quiet) as bar:
         for _ in range(settings.steps):
@@ -281,21 +284,16 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _Bar(description: str, epochs: int) -> Any:  # noqa: N802
+def _bar(epochs: int, quiet: bool) -> Any:
     import keras
 
-    class Bar(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_begin(self, logs: Any = None) -> None:
-            self.bar = tqdm(total=epochs, desc=description, unit="epoch")
+    bar = tqdm(total=epochs, desc="autoencoder", unit="epoch", disable=quiet)
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
-            self.bar.update()
+    def advance(_epoch: int, logs: dict[str, float]) -> None:
+        bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        bar.update()
 
-        def on_train_end(self, logs: Any = None) -> None:
-            self.bar.close()
-
-    return Bar()
+    return keras.callbacks.LambdaCallback(on_epoch_end=advance, on_train_end=lambda _logs: bar.close())
 
 
 def _draw_curves(path: Path, curves: dict[str, list[float]], name: str) -> None:

@@ -24,7 +24,10 @@ class Extractor(_Section):
     steps: Annotated[int, Field(ge=1, description="training steps")] = 600
     pairs: Annotated[int, Field(ge=2, description="pairs of windows in a step")] = 32
     learning_rate: Annotated[float, Field(gt=0, description="peak of the cosine schedule")] = 2e-3
-    leak_snr_db: Annotated[tuple[float, float], Field(description="audibility of the synthetic leaks, dB")] = (-6.0, 15.0)
+    leak_snr_db: Annotated[tuple[float, float], Field(description="audibility of the synthetic leaks, dB")] = (
+        -6.0,
+        15.0,
+    )
     tilt_db: Annotated[float, Field(ge=0, description="deviation of the random tilt, dB")] = 3.0
     validation_pairs: Annotated[int, Field(ge=8, description="held-out pairs for the metrics")] = 512
 
@@ -46,7 +49,9 @@ class Recipe(_Section):
     front_end: dict[str, Any] = {}
     extractor: Extractor = Extractor()
     autoencoder: Autoencoder = Autoencoder()
-    validation_fraction: Annotated[float, Field(gt=0, lt=0.9, description="last part of every recording, held out")] = 0.2
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.9, description="last part of every recording, held out")] = (
+        0.2
+    )
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("front_end")

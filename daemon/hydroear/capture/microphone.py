@@ -83,7 +83,7 @@ class MicrophoneSource:
         self._back_off_s = BACK_OFF_S
         self._next_index = 0
         self._heard_s: float | None = None  # monotonic time at which the sample before _next_index ended
-        self._interrupted = False  # samples between _heard_s and the next frame are lost
+        self._interruption = ""  # why samples between _heard_s and the next frame are lost; empty if none are
         self._held: Block | None = None  # a block that its gap goes before
 
     @property
@@ -159,21 +159,21 @@ class MicrophoneSource:
             self._become("recovering", reason)
             return self._gap(frame.end_s, reason)
         gap = None
-        if self._interrupted or frame.kind is Kind.AUDIO_AFTER_LOSS:
+        if self._interruption or frame.kind is Kind.AUDIO_AFTER_LOSS:
             assert self._heard_s is not None
-            reason = self._status.last_error if self._interrupted else "driver overflow, length by the clock"
+            reason = self._interruption or "driver overflow, length by the clock"
             begin_s = frame.end_s - len(samples) / self.rate_hz
             gap = self._gap(max(begin_s, self._heard_s + 1.0 / self.rate_hz), reason)
         self._become("healthy", self._status.last_error)
         block = Block(samples, self._next_index, frame.end_s)
-        self._next_index, self._heard_s, self._interrupted = block.end_index, frame.end_s, False
+        self._next_index, self._heard_s, self._interruption = block.end_index, frame.end_s, ""
         if gap is not None:
             self._held = block
         return gap or block
 
     def _gap(self, until_s: float, reason: str) -> Gap | None:
         """Count what was lost since the last sample until a monotonic time; None for less than a sample."""
-        self._interrupted = True
+        self._interruption = reason
         assert self._heard_s is not None
         length = round((until_s - self._heard_s) * self.rate_hz)
         if length < 1:

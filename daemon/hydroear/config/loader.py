@@ -49,6 +49,30 @@ def load_config(path: Path) -> Config:
     return _with_paths_from(path.absolute().parent, config)
 
 
+def load_section(section: type[AnySection], values: dict[str, str], origin: str) -> AnySection:
+    """Make one section from values that did not come from a file.
+
+    Parameters
+    ----------
+    section
+        The section to make.
+    values
+        Its settings, as text.
+    origin
+        Where they come from, for the errors: the option of a command.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the values.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        problems = [explain(detail) for detail in error.errors(include_url=False)]
+        raise ConfigError([f"{origin}: {problem}" for problem in problems]) from error
+
+
 def _read(path: Path) -> str:
     fix = "check the path"
     try:

@@ -102,6 +102,9 @@ class Publish(Section):
     state_every_s: Annotated[float, Field(gt=0, le=86400, description="state of each sensor, at least this often")] = (
         60.0
     )
+    event_update_every_s: Annotated[
+        float, Field(gt=0, le=86400, description="update of an open event, at least this often")
+    ] = 600.0
     health_every_s: Annotated[float, Field(gt=0, le=86400, description="health of the unit")] = 300.0
 
 

@@ -52,11 +52,9 @@ class FrontEndSpec:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, kind = (
-                getattr(self, field.name),
-                {"int": int, "float": (int, float), "bool": bool}[str(field.type)],
-            )
-            if not isinstance(value, kind) or (isinstance(value, bool) and field.type != "bool"):
+            value = getattr(self, field.name)
+            kinds: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,)}[str(field.type)]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and field.type != "bool"):
                 raise _wrong(f"{field.name} is {value!r}", f"a number of type {field.type}")
         bounds = {
             "rate_hz": (1000, 384000),

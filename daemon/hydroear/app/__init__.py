@@ -1,0 +1,1 @@
+"""The one place that wires the path of a sample, and stops it in reverse."""

@@ -1,0 +1,130 @@
+"""What people and scripts see of a running unit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from hydroear.app.pipeline import Report
+from hydroear.decide import State
+
+Display = Callable[[Report], None]
+
+_BAR_DECADES = 6.0
+_BAR_WIDTH = 24
+_COLOURS = {
+    State.LEARNING: "36",
+    State.QUIET: "32",
+    State.WARNING: "33",
+    State.LEAK: "31;1",
+    State.FAULT: "35",
+}
+
+
+class JsonLines:
+    """One JSON object a line: one for every window, one for every change of state.
+
+    Parameters
+    ----------
+    out
+        Where to write.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __call__(self, report: Report) -> None:
+        """Write what the report tells."""
+        if report.window is not None:
+            self._write(
+                kind="window",
+                sensor=report.sensor,
+                window=report.window,
+                position_s=round(report.position_s, 3),
+                scored=report.decades is not None,
+                score_decades=_rounded(report.decades),
+                error=_rounded(report.error, 6),
+                level_db=_rounded(report.level_db),
+                clipped=report.clipped,
+                state=report.state.value,
+            )
+        if report.changed:
+            self._write(
+                kind="state",
+                sensor=report.sensor,
+                position_s=round(report.position_s, 3),
+                previous=report.previous.value,
+                state=report.state.value,
+                event=event_step(report),
+                reason=report.reason,
+            )
+
+    def _write(self, **values: Any) -> None:
+        print(json.dumps(values, allow_nan=False), file=self._out, flush=True)
+
+
+class Lines:
+    """One line for every change of state; on a terminal, a live line beneath with score bar and level.
+
+    Parameters
+    ----------
+    out
+        Where to write.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._live = out.isatty()
+
+    def __call__(self, report: Report) -> None:
+        """Write what the report tells."""
+        if report.changed:
+            self._print(f"{headline(report, colour=self._live)}  {report.reason}\n")
+        if self._live:
+            self._print(headline(report, colour=True))
+
+    def close(self) -> None:
+        """Leave the live line."""
+        if self._live:
+            self._print("")
+
+    def _print(self, text: str) -> None:
+        self._out.write(f"\r\x1b[K{text}" if self._live else text)
+        self._out.flush()
+
+
+def headline(report: Report, *, colour: bool) -> str:
+    """Time, sensor, state, level and score bar of a report, in one line."""
+    state = f"{report.state.value:<8}"
+    if colour:
+        state = f"\x1b[{_COLOURS[report.state]}m{state}\x1b[0m"
+    level = "   -  dBFS" if report.level_db is None else f"{report.level_db:6.1f} dBFS"
+    return f"{report.position_s:8.1f} s  {report.sensor}  {state}  {level}  {bar(report.decades)}"
+
+
+def bar(decades: float | None) -> str:
+    """A site score as a bar of fixed width with the number behind it."""
+    if decades is None:
+        return f"[{' ' * _BAR_WIDTH}]   -"
+    filled = round(min(1.0, decades / _BAR_DECADES) * _BAR_WIDTH)
+    return f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {decades:4.1f}"
+
+
+def event_step(report: Report) -> str | None:
+    """``open`` when the report's change of state opens an event, ``close`` when it closes one."""
+    if report.state is State.LEAK and report.previous in (State.QUIET, State.WARNING, State.LEARNING):
+        return "open"
+    if report.state is State.QUIET and report.previous is State.LEAK:
+        return "close"
+    return None
+
+
+def complain(text: str) -> None:
+    """One line for a person, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)

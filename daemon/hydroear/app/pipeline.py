@@ -1,0 +1,184 @@
+"""One sensor's path: audio in, one report a window out."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from hydroear.audio import Block, Gap
+from hydroear.audio.block import CLIP_LEVEL
+from hydroear.audio.flatline import Flatline
+from hydroear.config.schema import Decision
+from hydroear.decide import Decider, Policy, State
+from hydroear.dsp import FrontEnd, FrontEndSpec, Window
+from hydroear.score import SiteScorer
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known after one window, or after audio that made none.
+
+    Attributes
+    ----------
+    sensor
+        The sensor.
+    window
+        Number of the window on the stream's grid; None for lost audio.
+    position_s
+        Where the window ends in the stream.
+    decades
+        Site score; None if the window was not scored.
+    error
+        Reconstruction error; None likewise.
+    level_db
+        Level; None for digital silence and lost audio.
+    clipped
+        Whether samples of the window were clipped.
+    flat
+        Whether audio in the window stood still, which is why it was not scored.
+    previous, state
+        State before and after.
+    score_ms
+        Time the models took; None if the window was not scored.
+    reason
+        Why the state is what it is, in plain words.
+    """
+
+    sensor: str
+    window: int | None
+    position_s: float
+    decades: float | None
+    error: float | None
+    level_db: float | None
+    clipped: bool
+    flat: bool
+    previous: State
+    state: State
+    score_ms: float | None
+    reason: str
+
+    @property
+    def changed(self) -> bool:
+        """Whether the state changed."""
+        return self.state is not self.previous
+
+
+def policy(settings: Decision, spec: FrontEndSpec) -> Policy:
+    """The rules of a decision, for the windows of a front end."""
+    return Policy(**settings.model_dump(), hop_s=spec.window_hop_s)
+
+
+class Pipeline:
+    """Hears one sensor.
+
+    Parameters
+    ----------
+    sensor
+        Its name.
+    rate_hz
+        Sample rate of its source.
+    spec
+        The front end of the bundle.
+    scorer
+        Scores windows for this site.
+    decision
+        When scores become states.
+    leaking
+        Whether the sensor was in ``leak`` when it last stopped listening.
+
+    Attributes
+    ----------
+    windows_scored
+        Windows that were scored.
+    gaps
+        Times that samples were lost.
+
+    Raises
+    ------
+    AudioError
+        If the rate cannot carry the band of the front end.
+    """
+
+    def __init__(
+        self, sensor: str, *, rate_hz: int, spec: FrontEndSpec, scorer: SiteScorer, decision: Decision, leaking: bool
+    ) -> None:
+        self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
+        self._decision = decision
+        self._front_end = FrontEnd(spec, input_rate_hz=rate_hz)
+        self._decider = Decider(policy(decision, spec), leaking=leaking)
+        self._flatline = Flatline(rate_hz)
+        self._last_clip = -1
+        self._flat_windows = 0
+        self.windows_scored = 0
+        self.gaps = 0
+
+    @property
+    def windows_skipped(self) -> int:
+        """Windows that were not scored: they held lost audio, or audio that stood still."""
+        return self._front_end.windows_skipped + self._flat_windows
+
+    def hear(self, piece: Block | Gap) -> list[Report]:
+        """Take the next piece of audio, of shape (n, 1)."""
+        if isinstance(piece, Gap):
+            return [self._lose(piece)]
+        samples = piece.samples[:, 0]
+        self._flatline.push(samples, piece.first_index)
+        clipped = abs(samples) >= CLIP_LEVEL
+        if clipped.any():
+            self._last_clip = piece.first_index + int(clipped.nonzero()[0][-1])
+        return [self._judge(window) for window in self._front_end.push(samples)]
+
+    def _lose(self, gap: Gap) -> Report:
+        self.gaps += 1
+        self._front_end.lose(gap.length)
+        position_s = gap.end_index / self._rate_hz
+        previous = self._decider.state
+        state = self._decider.miss(position_s, silent=False)
+        reason = f"{gap.length / self._rate_hz:.2f} s of audio lost: {gap.reason}"
+        return Report(self._sensor, None, position_s, None, None, None, False, False, previous, state, None, reason)
+
+    def _judge(self, window: Window) -> Report:
+        previous = self._decider.state
+        first = math.floor(window.start_s * self._rate_hz)
+        flat = self._flatline.overlaps(first, math.ceil(window.end_s * self._rate_hz))
+        clipped = self._last_clip >= first
+        if flat or window.level_db is None:
+            self._flat_windows += 1
+            state = self._decider.miss(window.end_s, silent=True)
+            reason = "the audio stands still: digital silence, a dead cable or a stuck converter"
+            return Report(
+                self._sensor, window.index, window.end_s, None, None, None, clipped, True, previous, state, None, reason
+            )
+        began_s = time.perf_counter()
+        score = self._scorer.score(window)
+        score_ms = 1e3 * (time.perf_counter() - began_s)
+        self.windows_scored += 1
+        state = self._decider.hear(window.end_s, score.decades)
+        return Report(
+            self._sensor,
+            window.index,
+            window.end_s,
+            score.decades,
+            score.error,
+            window.level_db,
+            clipped,
+            False,
+            previous,
+            state,
+            score_ms,
+            self._reason(state),
+        )
+
+    def _reason(self, state: State) -> str:
+        rules = self._decision
+        level = f"1 in 10^{rules.raise_decades:g} normal windows"
+        share = f"{100 - rules.low_percentile:g} % of the windows"
+        stays = f"{share} of the last {rules.horizon_s:g} s sound rarer than {level}"
+        return {
+            State.LEARNING: f"has not listened for {rules.horizon_s:g} s yet",
+            State.QUIET: "sounds as this pipe does when it is well",
+            State.WARNING: stays,
+            State.LEAK: f"{stays}, and did {rules.recheck_s:g} s before",
+            State.FAULT: "hears nothing that could be scored",
+        }[state]

@@ -1,0 +1,242 @@
+"""Recordings through the daemon's own path, each as a sensor of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hydroear.app.clock import stamper
+from hydroear.app.display import Display, event_step
+from hydroear.app.pipeline import Pipeline, Report
+from hydroear.app.reporter import Reporter
+from hydroear.app.unit import DRAIN_S, load_site
+from hydroear.audio import Gap
+from hydroear.capture import RecordingSource
+from hydroear.config import schema
+from hydroear.decide import State
+from hydroear.dsp import Window
+from hydroear.errors import AudioError, CalibrationError, LinkError, UsageError
+from hydroear.model import choose_runtime, read_bundle
+from hydroear.mqtt import payloads
+from hydroear.mqtt.link import Link
+from hydroear.outbox import Outbox
+from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a recording came to.
+
+    Attributes
+    ----------
+    sensor
+        Name made from the file's name.
+    windows_scored, windows_skipped
+        Counts.
+    median_decades, highest_decades
+        Of the site scores; None if no window was scored.
+    events
+        Stream times at which events opened, in seconds.
+    clipped
+        Windows with clipped samples.
+    state
+        At the end.
+    """
+
+    sensor: str
+    windows_scored: int
+    windows_skipped: int
+    median_decades: float | None
+    highest_decades: float | None
+    events: tuple[float, ...]
+    clipped: int
+    state: State
+
+
+def sensor_name(path: Path) -> str:
+    """A name that topics can carry, from a file's name."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-")[:63] or "recording"
+
+
+def replay(
+    files: Sequence[Path],
+    *,
+    bundle_path: Path,
+    site_path: Path | None,
+    runtime: str,
+    decision: schema.Decision,
+    channel: int,
+    speed: float,
+    mqtt: schema.Mqtt | None,
+    unit: str,
+    state_dir: Path,
+    publish: schema.Publish,
+    display: Display,
+) -> list[Summary]:
+    """Play recordings one after the other; every file is checked before the first is played.
+
+    Returns
+    -------
+    list of Summary
+        One a file.
+
+    Raises
+    ------
+    HydroearError
+        If a file, the bundle, the calibration or the broker's settings cannot be used.
+    LinkError
+        If the broker did not take everything; what is left waits in the outbox.
+    """
+    bundle = read_bundle(bundle_path)
+    scorer = Scorer(bundle, choose_runtime(runtime))
+    site = load_site(site_path, required=True) if site_path is not None else None
+    site_scorer = SiteScorer(scorer, site)
+    sources = [RecordingSource([file], channel=channel, speed=speed) for file in files]
+    names = [sensor_name(file) for file in files]
+    pipelines = [
+        Pipeline(
+            name, rate_hz=source.rate_hz, spec=bundle.front_end, scorer=site_scorer, decision=decision, leaking=False
+        )
+        for name, source in zip(names, sources, strict=True)
+    ]
+    if mqtt is None:
+        return [
+            _play(source, pipeline, name, display)
+            for source, pipeline, name in zip(sources, pipelines, names, strict=True)
+        ]
+    stamp = stamper(unit)
+    path = state_dir / "outbox.sqlite"
+    with Outbox(path) as outbox:
+        link = Link(
+            mqtt,
+            unit=unit,
+            outbox=outbox,
+            birth=lambda: payloads.encode(
+                payloads.Birth(
+                    versions={str(scorer.runtime): scorer.runtime.version},
+                    runtime=str(scorer.runtime),
+                    bundle=bundle.sha256,
+                    sensors=names,
+                ),
+                stamp(0),
+            ),
+            status=lambda availability: payloads.encode(payloads.Status(availability), stamp(0)),
+        )
+        link.start()
+        try:
+            summaries = []
+            for source, pipeline, name in zip(sources, pipelines, names, strict=True):
+                outbox.put(forget=name)
+                reporter = Reporter(
+                    unit=unit,
+                    sensor=name,
+                    outbox=outbox,
+                    stamp=stamp,
+                    bundle_sha256=bundle.sha256,
+                    raise_decades=decision.raise_decades,
+                    state_every_s=publish.state_every_s,
+                    update_every_s=publish.event_update_every_s,
+                )
+                summaries.append(_play(source, pipeline, name, display, reporter))
+        finally:
+            delivered = link.stop(DRAIN_S)
+        if not delivered:
+            raise LinkError(
+                f"{outbox.depth()} messages were not delivered ({link.last_error or 'not in time'})",
+                where=mqtt.url,
+                expected="a broker that takes them",
+                fix=f"they wait in {path} for the next replay with --mqtt",
+            )
+    return summaries
+
+
+def _play(
+    source: RecordingSource, pipeline: Pipeline, name: str, display: Display, reporter: Reporter | None = None
+) -> Summary:
+    decades: list[float] = []
+    opened: list[float] = []
+    clipped = 0
+    last: Report | None = None
+    while (piece := source.read()) is not None:
+        for report in pipeline.hear(piece):
+            if report.decades is not None:
+                decades.append(report.decades)
+            if event_step(report) == "open":
+                opened.append(round(report.position_s, 3))
+            clipped += report.clipped
+            last = report
+            if reporter is not None:
+                reporter.take(report, pipeline)
+            display(report)
+    if last is None:
+        raise AudioError("shorter than one window", where=source.name, fix="give a longer recording")
+    if reporter is not None and reporter.event is not None:
+        reporter.end(last)
+    return Summary(
+        sensor=name,
+        windows_scored=pipeline.windows_scored,
+        windows_skipped=pipeline.windows_skipped,
+        median_decades=float(np.median(decades)) if decades else None,
+        highest_decades=max(decades) if decades else None,
+        events=tuple(opened),
+        clipped=clipped,
+        state=last.state,
+    )
+
+
+def calibrate_on_recordings(
+    files: Sequence[Path], *, bundle_path: Path, runtime: str, channel: int, from_s: float, to_s: float | None
+) -> SiteCalibration:
+    """Learn a site from recordings of it in health.
+
+    Parameters
+    ----------
+    files
+        Recordings of one sensor.
+    bundle_path
+        The bundle that the sensor will be scored with.
+    runtime
+        Which interpreter.
+    channel
+        Which channel, counted from 1.
+    from_s, to_s
+        The stretch of every file to learn from.
+
+    Raises
+    ------
+    HydroearError
+        If a file or the bundle cannot be used, or there is too little audio.
+    """
+    if to_s is not None and to_s <= from_s:
+        raise UsageError(
+            f"from {from_s:g} s to {to_s:g} s is no stretch", where="--to-s", expected="more than --from-s"
+        )
+    bundle = read_bundle(bundle_path)
+    scorer = Scorer(bundle, choose_runtime(runtime))
+    segments = [_windows(file, scorer, channel, from_s, to_s) for file in files]
+    return calibrate(segments, scorer)
+
+
+def _windows(file: Path, scorer: Scorer, channel: int, from_s: float, to_s: float | None) -> list[Window]:
+    from hydroear.dsp import FrontEnd
+
+    source = RecordingSource([file], channel=channel)
+    front_end = FrontEnd(scorer.bundle.front_end, input_rate_hz=source.rate_hz)
+    windows: list[Window] = []
+    first, end = round(from_s * source.rate_hz), None if to_s is None else round(to_s * source.rate_hz)
+    while (piece := source.read()) is not None:
+        assert not isinstance(piece, Gap)
+        begin, stop = max(0, first - piece.first_index), None if end is None else max(0, end - piece.first_index)
+        windows += front_end.push(piece.samples[begin:stop, 0])
+    if not windows:
+        raise CalibrationError(
+            f"no whole window between {from_s:g} s and {'the end' if to_s is None else f'{to_s:g} s'}",
+            where=file,
+            expected=f"at least {scorer.bundle.front_end.window_s:.2f} s of audio",
+            fix="give a longer stretch",
+        )
+    return windows

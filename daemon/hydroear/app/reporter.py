@@ -1,0 +1,128 @@
+"""From reports to messages: states, and events from open to close."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hydroear.app.pipeline import Pipeline, Report
+from hydroear.decide import OpenEvent, State
+from hydroear.message import Kind, Message
+from hydroear.mqtt import payloads, topics
+from hydroear.outbox import Outbox
+
+Stamper = Callable[[int], payloads.Stamp]
+
+
+class Reporter:
+    """Tells the control room about one sensor, through the outbox.
+
+    Parameters
+    ----------
+    unit, sensor
+        Their names.
+    outbox
+        Where messages wait; it also remembers the open event.
+    stamp
+        Makes the stamp of a message from its number.
+    bundle_sha256, raise_decades
+        What the scores were made with and held against.
+    state_every_s, update_every_s
+        Longest time, in the stream, without a message about the state and about an open event.
+    """
+
+    def __init__(
+        self,
+        *,
+        unit: str,
+        sensor: str,
+        outbox: Outbox,
+        stamp: Stamper,
+        bundle_sha256: str,
+        raise_decades: float,
+        state_every_s: float,
+        update_every_s: float,
+    ) -> None:
+        self._unit, self._sensor, self._outbox, self._stamp = unit, sensor, outbox, stamp
+        self._bundle_sha256, self._raise_decades = bundle_sha256, raise_decades
+        self._state_every_s, self._update_every_s = state_every_s, update_every_s
+        self._seq = itertools.count()
+        self._told_s: float | None = None
+        self._updated_s = 0.0
+        remembered = outbox.recall(sensor)
+        self.event = OpenEvent.from_json(remembered) if remembered is not None else None
+
+    def take(self, report: Report, pipeline: Pipeline) -> None:
+        """Queue what this report gives reason to say."""
+        event = self.event
+        if report.state is State.LEAK and event is None:
+            opened = datetime.now(UTC)
+            self.event = OpenEvent(f"{self._sensor}-{opened:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}", opened)
+            self._say(report, "open")
+        elif event is not None and report.state is State.QUIET:
+            self._say(report, "close")
+        elif (
+            event is not None
+            and report.decades is not None
+            and report.position_s - self._updated_s >= self._update_every_s
+        ):
+            self._say(report, "update")
+        if report.changed or self._told_s is None or report.position_s - self._told_s >= self._state_every_s:
+            self._told_s = report.position_s
+            self._outbox.put(self._state(report, pipeline))
+
+    def end(self, report: Report) -> None:
+        """Close the open event because the recording it was heard in has ended."""
+        self._say(replace(report, reason="the recording ended"), "close")
+
+    def _say(self, report: Report, phase: payloads.Phase) -> None:
+        event = self.event
+        assert event is not None
+        self._updated_s = report.position_s
+        body = payloads.Event(
+            event_id=event.event_id,
+            sensor=self._sensor,
+            phase=phase,
+            state="quiet" if report.state is State.QUIET else "leak",
+            opened_time=event.opened_time,
+            position_s=round(report.position_s, 3),
+            score_decades=round(report.decades or 0.0, 3),
+            level_db=_rounded(report.level_db),
+            raise_decades=self._raise_decades,
+            bundle=self._bundle_sha256,
+            reason=report.reason,
+        )
+        message = Message(
+            topics.event(self._unit, event.event_id), payloads.encode(body, self._stamp(event.seq)), Kind.EVENT
+        )
+        if phase == "close":
+            self.event = None
+            self._outbox.put(message, forget=self._sensor)
+        else:
+            self.event = event.told()
+            self._outbox.put(message, remember=(self._sensor, self.event.to_json()))
+
+    def _state(self, report: Report, pipeline: Pipeline) -> Message:
+        body = payloads.State(
+            sensor=self._sensor,
+            state=report.state.value,
+            score_decades=_rounded(report.decades),
+            level_db=_rounded(report.level_db),
+            position_s=round(report.position_s, 3),
+            windows_scored=pipeline.windows_scored,
+            windows_skipped=pipeline.windows_skipped,
+            event_id=self.event.event_id if self.event else None,
+        )
+        return Message(
+            topics.state(self._unit, self._sensor),
+            payloads.encode(body, self._stamp(next(self._seq))),
+            Kind.STATE,
+            retain=True,
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

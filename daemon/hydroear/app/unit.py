@@ -1,0 +1,292 @@
+"""A unit at work: its sensors, its outbox and its link, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from hydroear import __version__
+from hydroear.app.clock import stamper
+from hydroear.app.display import Display
+from hydroear.app.pipeline import Pipeline
+from hydroear.app.reporter import Reporter
+from hydroear.capture import RecordingSource, Source
+from hydroear.config import schema
+from hydroear.decide import State
+from hydroear.errors import HydroearError
+from hydroear.message import Kind, Message
+from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
+from hydroear.mqtt import payloads, topics
+from hydroear.mqtt.link import Link
+from hydroear.outbox import Outbox
+from hydroear.score import Scorer, SiteCalibration, SiteScorer
+from hydroear.service.notify import Notifier
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+"""How long a stopping unit waits for the broker to take what is queued."""
+
+_LATENCIES = 1000
+
+
+@dataclass
+class Ear:
+    """One sensor at work."""
+
+    sensor: str
+    source: Source
+    pipeline: Pipeline
+    reporter: Reporter
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+
+
+def open_source(settings: schema.WavSource | schema.MicrophoneSource) -> Source:
+    """Open what a sensor listens to.
+
+    Raises
+    ------
+    AudioError, CaptureError, UsageError
+        If it cannot be opened.
+    """
+    if isinstance(settings, schema.WavSource):
+        return RecordingSource(settings.files, channel=settings.channel, speed=settings.speed)
+    from hydroear.capture.microphone import MicrophoneSource
+
+    return MicrophoneSource(settings)
+
+
+def load_site(path: Path, *, required: bool) -> SiteCalibration | None:
+    """The calibration of a sensor; None where there is none and none is required."""
+    if not required and not path.exists():
+        return None
+    return SiteCalibration.load(path)
+
+
+class Heartbeat:
+    """Feeds the watchdog once every sensor has been heard, or has honestly said that it cannot be.
+
+    Parameters
+    ----------
+    notifier
+        The way to the service manager.
+    sensors
+        The sensors that must be heard.
+    """
+
+    def __init__(self, notifier: Notifier, sensors: Sequence[str]) -> None:
+        self._notifier, self._sensors = notifier, set(sensors)
+        self._waiting = set(sensors)
+        self._mutex = threading.Lock()
+        self._ready = False
+
+    def beat(self, sensor: str, status: str) -> None:
+        """A window of the sensor was scored, or its fault was named."""
+        with self._mutex:
+            self._waiting.discard(sensor)
+            if self._waiting:
+                return
+            self._waiting = set(self._sensors)
+            if not self._ready:
+                self._ready = True
+                self._notifier.ready(status)
+            self._notifier.watchdog()
+
+    def leave(self, sensor: str) -> None:
+        """The sensor's source has ended; nobody waits for it any more."""
+        with self._mutex:
+            self._sensors.discard(sensor)
+            self._waiting.discard(sensor)
+
+
+class Unit:
+    """Everything a configuration asks for, wired together.
+
+    Parameters
+    ----------
+    config
+        The unit.
+    display
+        Is told of every report, from the thread of its sensor.
+    notifier
+        The way to the service manager.
+
+    Raises
+    ------
+    HydroearError
+        If a part cannot start: the bundle, a calibration, a recording, the outbox or the broker's settings.
+    """
+
+    def __init__(self, config: schema.Config, *, display: Display, notifier: Notifier) -> None:
+        self._config, self._display, self._notifier = config, display, notifier
+        self._stopping = threading.Event()
+        self._failures: list[HydroearError] = []
+        self._parts = ExitStack()
+        self._started_s = time.monotonic()
+        try:
+            self._build()
+        except BaseException:
+            self._parts.close()
+            raise
+
+    def _build(self) -> None:
+        config = self._config
+        runtime = choose_runtime(config.runtime)
+        self._bundle = read_bundle(config.bundle)
+        self._stamp = stamper(config.unit)
+        self._outbox = self._parts.enter_context(Outbox(config.state_dir / "outbox.sqlite"))
+        self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
+        self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
+        self._runtime = runtime
+        self._link = self._make_link() if config.mqtt is not None else None
+
+    def _ear(self, sensor: schema.Sensor, bundle: Bundle, runtime: Runtime) -> Ear:
+        config = self._config
+        path = sensor.site or config.state_dir / "site" / f"{sensor.id}.json"
+        scorer = SiteScorer(Scorer(bundle, runtime), load_site(path, required=sensor.site is not None))
+        reporter = Reporter(
+            unit=config.unit,
+            sensor=sensor.id,
+            outbox=self._outbox,
+            stamp=self._stamp,
+            bundle_sha256=bundle.sha256,
+            raise_decades=config.decision.raise_decades,
+            state_every_s=config.publish.state_every_s,
+            update_every_s=config.publish.event_update_every_s,
+        )
+        source = open_source(sensor.source)
+        self._parts.callback(source.close)
+        pipeline = Pipeline(
+            sensor.id,
+            rate_hz=source.rate_hz,
+            spec=bundle.front_end,
+            scorer=scorer,
+            decision=config.decision,
+            leaking=reporter.event is not None,
+        )
+        return Ear(sensor.id, source, pipeline, reporter)
+
+    def _make_link(self) -> Link:
+        assert self._config.mqtt is not None
+        return Link(
+            self._config.mqtt, unit=self._config.unit, outbox=self._outbox, birth=self._birth, status=self._status
+        )
+
+    def run(self) -> None:
+        """Listen until every source has ended or :meth:`stop` is called; then deliver what can be delivered.
+
+        Raises
+        ------
+        HydroearError
+            The first failure of a sensor, after the others have ended.
+        """
+        threads = [threading.Thread(target=self._listen, args=(ear,), name=ear.sensor) for ear in self._ears]
+        if self._link is not None:
+            self._link.start()
+        for thread in threads:
+            thread.start()
+        health_s = time.monotonic()
+        seq = 0
+        while any(thread.is_alive() for thread in threads) and not self._stopping.wait(0.2):
+            if time.monotonic() >= health_s:
+                health_s += self._config.publish.health_every_s
+                self._outbox.put(self._health(seq))
+                seq += 1
+        self._shut_down(threads)
+        if self._failures:
+            raise self._failures[0]
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; may be called from a signal handler."""
+        self._stopping.set()
+
+    def _shut_down(self, threads: Sequence[threading.Thread]) -> None:
+        self._notifier.stopping()
+        self._stopping.set()
+        for ear in self._ears:
+            ear.source.close()
+        for thread in threads:
+            thread.join()
+        if self._link is not None and not self._link.stop(DRAIN_S):
+            log.warning(
+                "%d messages wait in %s: %s; they are sent when the unit runs again and reaches the broker",
+                self._outbox.depth(),
+                self._config.state_dir / "outbox.sqlite",
+                self._link.last_error or "not delivered in time",
+            )
+        self._parts.close()
+
+    def _listen(self, ear: Ear) -> None:
+        try:
+            while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
+                for report in ear.pipeline.hear(piece):
+                    if report.score_ms is not None:
+                        ear.latencies_ms.append(report.score_ms)
+                    ear.reporter.take(report, ear.pipeline)
+                    self._display(report)
+                    if report.score_ms is not None or report.state is State.FAULT:
+                        self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
+        except HydroearError as error:
+            log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
+            self._failures.append(error)
+        finally:
+            self._heartbeat.leave(ear.sensor)
+
+    def _birth(self) -> bytes:
+        body = payloads.Birth(
+            versions={"hydroear": __version__, str(self._runtime): self._runtime.version, "numpy": version("numpy")},
+            runtime=str(self._runtime),
+            bundle=self._bundle.sha256,
+            sensors=[ear.sensor for ear in self._ears],
+        )
+        return payloads.encode(body, self._stamp(0))
+
+    def _status(self, availability: payloads.Availability) -> bytes:
+        return payloads.encode(payloads.Status(availability), self._stamp(0))
+
+    def _health(self, seq: int) -> Message:
+        body = payloads.Health(
+            uptime_s=round(time.monotonic() - self._started_s, 1),
+            rss_bytes=_rss_bytes(),
+            queue_depth=self._outbox.depth(),
+            drops={kind.name.lower(): count for kind, count in self._outbox.drops().items()},
+            refused=self._link.status.refused if self._link is not None else 0,
+            sensors={ear.sensor: _sensor_health(ear) for ear in self._ears},
+        )
+        topic = topics.health(self._config.unit)
+        return Message(topic, payloads.encode(body, self._stamp(seq)), Kind.HEALTH, retain=True)
+
+
+def _sensor_health(ear: Ear) -> payloads.SensorHealth:
+    latencies_ms = list(ear.latencies_ms)
+    p50, p95 = (round(float(p), 3) for p in np.percentile(latencies_ms, [50, 95])) if latencies_ms else (None, None)
+    return payloads.SensorHealth(
+        windows_scored=ear.pipeline.windows_scored,
+        windows_skipped=ear.pipeline.windows_skipped,
+        gaps=ear.pipeline.gaps,
+        score_p50_ms=p50,
+        score_p95_ms=p95,
+    )
+
+
+def _rss_bytes() -> int:
+    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return resident_pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def install_stop(stop: Callable[[], None]) -> None:
+    """Let SIGTERM and SIGINT end the unit in order."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())

@@ -1,0 +1,277 @@
+"""``hydroear``: the unit's verbs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from hydroear import __version__
+from hydroear.errors import ConfigError, HydroearError, UsageError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns
+    -------
+    int
+        0 for success, 1 for a failure, 2 for a command or a configuration that cannot be.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        logging.basicConfig(
+            level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        )
+        code: int = args.func(args)
+        sys.stdout.flush()
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"hydroear: error: {problem}", file=sys.stderr)
+        return error.exit_code
+    except HydroearError as error:
+        print(f"hydroear: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep the interpreter from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hydroear", description="Hear leaks in water mains.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-v", "--verbose", action="store_true", help="log what happens to standard error")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _add_run(verbs, common)
+    _add_replay(verbs, common)
+    _add_calibrate(verbs, common)
+    _add_selftest(verbs, common)
+    return parser
+
+
+def _add_run(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    run = verbs.add_parser(
+        "run", parents=[common], help="listen to the sensors of a configuration and tell the control room"
+    )
+    run.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
+    run.add_argument(
+        "--json", action="store_true", help="one JSON line a window and a change of state on standard output"
+    )
+    run.set_defaults(func=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from hydroear.app.display import JsonLines, Lines
+    from hydroear.app.unit import Unit, install_stop
+    from hydroear.config.loader import load_config
+    from hydroear.service.notify import Notifier
+
+    display = JsonLines(sys.stdout) if args.json else Lines(sys.stdout)
+    unit = Unit(load_config(args.config), display=display, notifier=Notifier.from_environment())
+    install_stop(unit.stop)
+    unit.run()
+    return 0
+
+
+def _add_replay(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    replay = verbs.add_parser(
+        "replay",
+        parents=[common],
+        help="play recordings through the daemon's own path",
+        description="Play recordings through the daemon's own path, each as a sensor of its own.",
+    )
+    replay.add_argument("files", nargs="+", type=Path, metavar="FILE", help="WAV; FLAC and others with hydroear[train]")
+    replay.add_argument("--bundle", type=Path, required=True, metavar="B", help="the model bundle to score with")
+    replay.add_argument("--site", type=Path, metavar="FILE", help="calibration made by 'hydroear calibrate'")
+    replay.add_argument("--speed", type=float, default=0.0, metavar="N", help="times real time; 0 (default): no pause")
+    replay.add_argument(
+        "--json", action="store_true", help="one JSON line a window and a change of state, then a summary"
+    )
+    replay.add_argument("--mqtt", metavar="URL", help="publish states and events, mqtt://HOST[:PORT]")
+    replay.add_argument(
+        "--mqtt-protocol", choices=["5", "3.1.1"], default="5", help="MQTT version the broker speaks (default 5)"
+    )
+    replay.add_argument("--unit", default="replay", metavar="NAME", help="name of the unit in topics (default replay)")
+    replay.add_argument(
+        "--state-dir",
+        type=Path,
+        default=_state_home() / "hydroear" / "replay",
+        metavar="DIR",
+        help="where messages wait that the broker did not take (default %(default)s)",
+    )
+    replay.add_argument(
+        "--decision",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the configuration's decision section, such as horizon_s=20; may be repeated",
+    )
+    _add_hearing(replay)
+    replay.set_defaults(func=_replay)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from hydroear.app.display import JsonLines, Lines
+    from hydroear.app.replay import replay
+    from hydroear.config import schema
+    from hydroear.config.loader import load_section
+
+    decision = load_section(schema.Decision, _pairs(args.decision), "--decision")
+    mqtt = None
+    if args.mqtt is not None:
+        mqtt = load_section(schema.Mqtt, {"url": args.mqtt, "protocol": args.mqtt_protocol}, "--mqtt")
+    display = JsonLines(sys.stdout) if args.json else Lines(sys.stdout)
+    summaries = replay(
+        args.files,
+        bundle_path=args.bundle,
+        site_path=args.site,
+        runtime=args.runtime,
+        decision=decision,
+        channel=args.channel,
+        speed=args.speed,
+        mqtt=mqtt,
+        unit=args.unit,
+        state_dir=args.state_dir,
+        publish=schema.Publish(),
+        display=display,
+    )
+    if isinstance(display, Lines):
+        display.close()
+        _print_summaries([asdict(summary) for summary in summaries])
+    else:
+        for summary in summaries:
+            print(json.dumps({"kind": "summary", **asdict(summary)}))
+    return _exit_code([asdict(summary) for summary in summaries])
+
+
+def _print_summaries(summaries: list[dict[str, object]]) -> None:
+    print(f"\n{'recording':<36} {'scored':>6} {'skipped':>7} {'median':>7} {'highest':>7}  events at")
+    for row in summaries:
+        median, highest = (
+            "-" if row[key] is None else f"{row[key]:.1f}" for key in ("median_decades", "highest_decades")
+        )
+        events = row["events"]
+        assert isinstance(events, tuple)
+        times = ", ".join(f"{at_s:.1f} s" for at_s in events) or "none"
+        print(
+            f"{row['sensor']:<36} {row['windows_scored']:>6} {row['windows_skipped']:>7} {median:>7} {highest:>7}  {times}"
+        )
+
+
+def _exit_code(summaries: list[dict[str, object]]) -> int:
+    """A recording in which nothing could be heard is a failure: silence must not pass for a quiet pipe."""
+    code = 0
+    for row in summaries:
+        if not row["windows_scored"]:
+            print(
+                f"hydroear: error: {row['sensor']}: no window could be scored, the audio stands still or is lost; "
+                "expected the sound of a pipe; check the sensor and its cable",
+                file=sys.stderr,
+            )
+            code = 1
+        elif row["clipped"]:
+            print(
+                f"hydroear: warning: {row['sensor']}: {row['clipped']} windows are clipped; lower the gain",
+                file=sys.stderr,
+            )
+    return code
+
+
+def _add_calibrate(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    calibrate = verbs.add_parser(
+        "calibrate",
+        parents=[common],
+        help="learn what a site sounds like when it is well",
+        description="Learn what a site sounds like when it is well, from recordings of it.",
+    )
+    calibrate.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="recordings of one sensor, no leak in them"
+    )
+    calibrate.add_argument("--bundle", type=Path, required=True, metavar="B", help="the bundle the sensor will use")
+    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the calibration")
+    calibrate.add_argument("--from-s", type=float, default=0.0, metavar="S", help="learn from here on in every file")
+    calibrate.add_argument("--to-s", type=float, metavar="S", help="learn up to here in every file")
+    calibrate.add_argument("--json", action="store_true", help="print what was learned as JSON")
+    _add_hearing(calibrate)
+    calibrate.set_defaults(func=_calibrate)
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from hydroear.app.replay import calibrate_on_recordings
+
+    site = calibrate_on_recordings(
+        args.files,
+        bundle_path=args.bundle,
+        runtime=args.runtime,
+        channel=args.channel,
+        from_s=args.from_s,
+        to_s=args.to_s,
+    )
+    site.save(args.out)
+    if args.json:
+        print(
+            json.dumps(
+                {
+                    "out": str(args.out),
+                    "windows": site.windows,
+                    "independent_windows": round(site.fused.independent, 1),
+                    "level_db": round(site.level_db, 1),
+                    "bundle": site.bundle_sha256,
+                }
+            )
+        )
+    else:
+        print(
+            f"{args.out}: learned from {site.windows} windows (worth {site.fused.independent:.0f} independent ones), "
+            f"mean level {site.level_db:.1f} dBFS"
+        )
+    return 0
+
+
+def _add_selftest(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    selftest = verbs.add_parser("selftest", parents=[common], help="tell whether the unit or the world is wrong")
+    selftest.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
+    selftest.add_argument("--json", action="store_true", help="the result as JSON")
+    selftest.set_defaults(func=_selftest)
+
+
+def _selftest(args: argparse.Namespace) -> int:
+    from hydroear.selftest.cli import run
+
+    return run(args.config, as_json=args.json)
+
+
+def _add_hearing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--channel", type=int, default=1, metavar="N", help="channel to hear, counted from 1 (default 1)"
+    )
+    parser.add_argument(
+        "--runtime", choices=["auto", "tflite-runtime", "litert"], default="auto", help="interpreter (default auto)"
+    )
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"{text!r} has no value", where="--decision", expected="KEY=VALUE")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _state_home() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Persistence and hysteresis as a pure state machine over the site scores of one sensor."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+FAULT_AFTER_S = 10.0
+"""Without a window that can be scored for this long, a sensor hears nothing and says so."""
+
+_COVERAGE = 0.5
+
+
+class State(StrEnum):
+    """What a sensor says of its pipe; ``learning`` until it has listened for one horizon."""
+
+    LEARNING = "learning"
+    QUIET = "quiet"
+    WARNING = "warning"
+    LEAK = "leak"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """When scores become a state.
+
+    Attributes
+    ----------
+    horizon_s
+        How long scores must stay high for a warning.
+    low_percentile
+        Percentile of the scores in the horizon that is held against the raise level: a leak never stops, so that even
+        its low scores are high.
+    raise_decades, clear_decades
+        Levels of the site score; the second is the lower one.
+    recheck_s
+        A warning that holds after this long is a leak.
+    clear_s
+        How long scores must stay low for a leak to be over.
+    hop_s
+        Seconds from one window to the next.
+    """
+
+    horizon_s: float
+    low_percentile: float
+    raise_decades: float
+    clear_decades: float
+    recheck_s: float
+    clear_s: float
+    hop_s: float
+
+
+class Decider:
+    """The state of one sensor.
+
+    Taps, footsteps and lorries stop; a leak does not. So the *low* percentile of the horizon must be over the raise
+    level to warn, and be so again after the recheck to call it a leak; the *high* percentile must be under the clear
+    level to call it over. Windows that could not be scored count for nothing, and half of a horizon must be there.
+
+    Parameters
+    ----------
+    policy
+        The rules.
+    leaking
+        Whether the sensor was in ``leak`` when it last stopped listening.
+    """
+
+    def __init__(self, policy: Policy, *, leaking: bool = False) -> None:
+        self._policy = policy
+        self._state = State.LEAK if leaking else State.LEARNING
+        self._deaf = False
+        self._scores: deque[tuple[float, float]] = deque()
+        self._listening_since_s: float | None = None
+        self._warned_s = 0.0
+        self._heard_s = 0.0
+
+    @property
+    def state(self) -> State:
+        """The state now; ``fault`` hides the state that will come back when the sensor hears again."""
+        return State.FAULT if self._deaf else self._state
+
+    @property
+    def leaking(self) -> bool:
+        """Whether a leak is on, also while the sensor is deaf."""
+        return self._state is State.LEAK
+
+    def hear(self, end_s: float, decades: float) -> State:
+        """Take the site score of a window that ends at `end_s` in the stream; times never fall."""
+        policy = self._policy
+        self._deaf = False
+        self._heard_s = end_s
+        if self._listening_since_s is None:
+            self._listening_since_s = end_s
+        self._scores.append((end_s, decades))
+        while self._scores[0][0] <= end_s - max(policy.horizon_s, policy.clear_s):
+            self._scores.popleft()
+        low = self._percentile(policy.horizon_s, policy.low_percentile)
+        if self._state is State.LEARNING and low is not None:
+            self._state = State.QUIET
+        if self._state is State.QUIET and low is not None and low >= policy.raise_decades:
+            self._state, self._warned_s = State.WARNING, end_s
+        if self._state is State.WARNING and low is not None:
+            if low < policy.clear_decades:
+                self._state = State.QUIET
+            elif low >= policy.raise_decades and end_s - self._warned_s >= policy.recheck_s:
+                self._state = State.LEAK
+        elif self._state is State.LEAK:
+            high = self._percentile(policy.clear_s, 100.0 - policy.low_percentile)
+            if high is not None and high < policy.clear_decades:
+                self._state = State.QUIET
+        return self.state
+
+    def miss(self, end_s: float, *, silent: bool) -> State:
+        """Take note that audio up to `end_s` could not be scored: digital silence is a fault at once, a loss soon."""
+        self._deaf = self._deaf or silent or end_s - self._heard_s >= FAULT_AFTER_S
+        return self.state
+
+    def _percentile(self, span_s: float, percentile: float) -> float | None:
+        """Percentile of the scores of the last `span_s`; None if too few were heard."""
+        now_s = self._scores[-1][0]
+        hop_s = self._policy.hop_s
+        assert self._listening_since_s is not None
+        if now_s - self._listening_since_s < span_s - 1.5 * hop_s:
+            return None
+        recent = [decades for end_s, decades in self._scores if end_s > now_s - span_s]
+        if len(recent) < _COVERAGE * span_s / hop_s:
+            return None
+        return float(np.percentile(recent, percentile))
