@@ -55,7 +55,7 @@ def listen(source: MicrophoneSource, enough: Callable[[list[Block | Gap]], bool]
         assert asked_s < deadline_s, pieces[-3:]
         piece = source.read()
         assert piece is not None
-        assert time.monotonic() - asked_s < STALL_S + 1.0
+        assert time.monotonic() - asked_s < source._settings.stall_s + 1.0
         pieces.append(piece)
     assert all(before.end_index == after.first_index for before, after in pairwise(pieces))
     return pieces
@@ -90,7 +90,7 @@ def open_source() -> Iterator[Callable[..., MicrophoneSource]]:
 
 def test_what_arrives_is_what_was_played(tmp_path: Path, open_source: Callable[..., MicrophoneSource]) -> None:
     with virtual_microphone(tmp_path, COUNTING):
-        source = open_source()
+        source = open_source(stall_s=10.0)
         pieces = listen(source, blocks(15))
         assert source.status == microphone.SourceStatus("healthy")
         source.close()
@@ -215,7 +215,7 @@ def test_frames_that_are_not_a_seamless_sequel_become_a_gap(
 ) -> None:
     script = FRAMES.format(folder=str(Path(microphone.__file__).parent), then=then)
     monkeypatch.setattr(microphone, "command", lambda _: [sys.executable, "-c", script])
-    source = open_source()
+    source = open_source(stall_s=10.0)
     block, gap = listen(source, lambda pieces: isinstance(pieces[-1], Gap))
     assert isinstance(block, Block)
     assert isinstance(gap, Gap)
