@@ -1,0 +1,104 @@
+"""The account of a link: what was lost, where, and when the device started anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hydroear_bridge.frames import Audio, AudioFlags, Frame, Hello
+
+_SEQUENCES = 2**32
+
+
+@dataclass(frozen=True)
+class Restart:
+    """The device booted; sequence and sample index count anew."""
+
+    boot_id: int
+
+
+@dataclass(frozen=True)
+class FramesLost:
+    """Frames that the device sent and the link lost."""
+
+    first_sequence: int
+    count: int
+
+
+@dataclass(frozen=True)
+class SamplesLost:
+    """Samples of a stream that did not arrive.
+
+    Attributes
+    ----------
+    place
+        Where they were lost. ``unknown`` if the link lost frames and the device says that it lost
+        samples too: nothing tells how many each.
+    """
+
+    stream: int
+    first_index: int
+    count: int
+    place: Literal["device", "link", "unknown"]
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A frame that must not be used: a repeat, or of a boot whose HELLO has not been heard."""
+
+    sequence: int
+
+
+Entry = Restart | FramesLost | SamplesLost | Stale
+
+
+class Account:
+    """Follows the frames of one link in the order in which they arrive."""
+
+    def __init__(self) -> None:
+        self._boot_id: int | None = None
+        self._next_sequence: int | None = None
+        self._next_index: dict[int, int] = {}
+        self._frames_lost_before: set[int] = set()
+        """Streams whose next AUDIO frame is the first since the link lost frames."""
+
+    def receive(self, frame: Frame) -> list[Entry]:
+        """Take the next frame; give what it tells of the frames and samples before it.
+
+        The frame itself may be used unless the last entry is :class:`Stale`.
+        """
+        entries: list[Entry] = []
+        ahead = 0 if self._next_sequence is None else (frame.sequence - self._next_sequence) % _SEQUENCES
+        behind = ahead >= _SEQUENCES // 2
+
+        if isinstance(frame.body, Hello) and frame.body.boot_id != self._boot_id:
+            if self._boot_id is not None or behind:
+                entries.append(Restart(frame.body.boot_id))
+                self._next_index.clear()
+                ahead, behind = 0, False
+            self._boot_id = frame.body.boot_id
+        if behind:
+            return [Stale(frame.sequence)]
+
+        if ahead:
+            entries.append(FramesLost((frame.sequence - ahead) % _SEQUENCES, ahead))
+            self._frames_lost_before.update(self._next_index)
+        self._next_sequence = (frame.sequence + 1) % _SEQUENCES
+
+        if isinstance(frame.body, Audio):
+            entries += self._samples(frame.stream, frame.body, frame.sequence)
+        return entries
+
+    def _samples(self, stream: int, audio: Audio, sequence: int) -> list[Entry]:
+        expected = self._next_index.get(stream, audio.sample_index)
+        if audio.sample_index < expected:
+            return [Stale(sequence)]
+        self._next_index[stream] = audio.end_index
+        on_link = stream in self._frames_lost_before
+        self._frames_lost_before.discard(stream)
+        if audio.sample_index == expected:
+            return []
+        place: Literal["device", "link", "unknown"] = "device"
+        if on_link:
+            place = "unknown" if AudioFlags.GAP in audio.flags else "link"
+        return [SamplesLost(stream, expected, audio.sample_index - expected, place)]

@@ -1,0 +1,32 @@
+"""The errors of the bridge. Each is one line for the person who has to mend it, and carries its data."""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """A failure of the bridge that its user can mend."""
+
+    exit_code = 1
+
+
+class UsageError(BridgeError):
+    """The command asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class FrameError(BridgeError):
+    """A frame that the protocol does not allow.
+
+    Parameters
+    ----------
+    what
+        What is wrong, with the value that was met.
+    data
+        The offending bytes: a whole frame, or the part that was being read; empty for a frame that
+        was never bytes.
+    """
+
+    def __init__(self, what: str, data: bytes = b"") -> None:
+        self.what, self.data = what, data
+        super().__init__(what)
