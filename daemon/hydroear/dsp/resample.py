@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import gcd
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.signal import firwin, upfirdn
 
 Signal = NDArray[np.float32]
 
@@ -23,10 +23,11 @@ def anti_alias_filter(up: int, down: int) -> NDArray[np.float64]:
     I0-sinh window function", Proc. IEEE ISCAS, 1974).
     """
     widest = max(up, down)
-    taps: NDArray[np.float64] = firwin(
-        2 * _ZERO_CROSSINGS * widest + 1, _PASSBAND / widest, window=("kaiser", _KAISER_BETA)
-    )
-    return taps * up
+    half = _ZERO_CROSSINGS * widest
+    ideal = np.sinc(_PASSBAND / widest * np.arange(-half, half + 1))
+    taps: NDArray[np.float64] = ideal * np.kaiser(2 * half + 1, _KAISER_BETA)
+    taps *= up / taps.sum()
+    return taps
 
 
 class Resampler:
@@ -47,10 +48,14 @@ class Resampler:
         common = gcd(input_rate_hz, output_rate_hz)
         self.up, self.down = output_rate_hz // common, input_rate_hz // common
         self._identity = self.up == self.down
-        self._taps = anti_alias_filter(self.up, self.down)
-        self._half = len(self._taps) // 2
-        # Input samples the filter reaches to either side of an output sample.
-        self._reach = -(-self._half // self.up)
+        taps = anti_alias_filter(self.up, self.down)
+        self._half = len(taps) // 2
+        # Row r filters for the outputs that lie r steps of the upsampled rate after an input sample. In order of time,
+        # the last column meets the newest sample.
+        length = -(-len(taps) // self.up)
+        padded = np.zeros(length * self.up)
+        padded[: len(taps)] = taps
+        self._phases = np.ascontiguousarray(padded.reshape(length, self.up).T[:, ::-1])
         self.start(0)
 
     def start(self, input_index: int) -> int:
@@ -61,12 +66,11 @@ class Resampler:
         int
             Index of the first output sample that will be given, on the grid of the whole stream.
         """
-        skip = -input_index % self.down
-        self._skip = skip
-        first_input = input_index + skip
-        self._buffer: Signal = np.zeros(0, dtype=np.float32)
-        self._buffer_index = first_input
+        self._skip = -input_index % self.down
+        first_input = input_index + self._skip
         self._next_output = first_input // self.down * self.up
+        self._buffer_index = self._first_needed()
+        self._buffer = np.zeros(first_input - self._buffer_index)
         return self._next_output
 
     def push(self, samples: Signal) -> Signal:
@@ -79,21 +83,25 @@ class Resampler:
             self._next_output += len(samples)
             return samples
         self._buffer = np.concatenate([self._buffer, samples])
-        # Output m needs input samples up to (m * down + half) / up.
         end_input = self._buffer_index + len(self._buffer)
-        end_output = ((end_input - 1) * self.up - self._half) // self.down + 1
-        count = end_output - self._next_output
-        if count <= 0:
-            return np.zeros(0, dtype=np.float32)
-        # Filter only every `down`-th sample: shift the taps so that the wanted ones fall on that grid.
-        shift = (-self._half) % self.down
-        taps = np.concatenate([np.zeros(shift), self._taps])
-        filtered = upfirdn(taps, self._buffer, self.up, self.down)
-        first = self._next_output - self._buffer_index // self.down * self.up + (self._half + shift) // self.down
-        output: Signal = filtered[first : first + count].astype(np.float32)
+        end_output = -(-(end_input * self.up - self._half) // self.down)
+        output = np.empty(max(0, end_output - self._next_output), dtype=np.float32)
+        if not len(output):
+            return output
+        windows = sliding_window_view(self._buffer, self._phases.shape[1])
+        # Every `up`-th output meets the same filter, `down` inputs further on.
+        for first in range(min(self.up, len(output))):
+            phase = ((self._next_output + first) * self.down + self._half) % self.up
+            begin = self._first_needed(first) - self._buffer_index
+            filtered = np.einsum("ij,j->i", windows[begin :: self.down], self._phases[phase])
+            output[first :: self.up] = filtered
         self._next_output = end_output
-        needed = (self._next_output * self.down) // self.up - self._reach - 1
-        keep_from = max(0, (needed - self._buffer_index) // self.down) * self.down
-        self._buffer = self._buffer[keep_from:]
-        self._buffer_index += keep_from
+        done = self._first_needed() - self._buffer_index
+        self._buffer = self._buffer[done:]
+        self._buffer_index += done
         return output
+
+    def _first_needed(self, ahead: int = 0) -> int:
+        """Index of the oldest input sample that the next output, or the one so many after it, is made of."""
+        newest = ((self._next_output + ahead) * self.down + self._half) // self.up
+        return newest - self._phases.shape[1] + 1

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import rfft
-from scipy.signal.windows import hann
 
 Signal = NDArray[np.float32]
 
@@ -46,7 +45,7 @@ class StreamingStft:
 
     def __init__(self, n_fft: int, hop: int) -> None:
         self.n_fft, self.hop = n_fft, hop
-        window = hann(n_fft, sym=False)
+        window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
         self._window = (window / np.sqrt(np.sum(window**2))).astype(np.float32)
         self.start(0)
 
