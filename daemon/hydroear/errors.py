@@ -67,7 +67,11 @@ class CalibrationError(HydroearError):
 
 
 class OutboxError(HydroearError):
-    """A queue on disk that cannot be used, or that another process owns."""
+    """A queue on disk that cannot be used."""
+
+
+class OutboxOwnedError(OutboxError):
+    """A queue on disk that another running process owns."""
 
 
 class LinkError(HydroearError):

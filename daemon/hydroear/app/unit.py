@@ -20,7 +20,7 @@ from hydroear.app.clock import stamper
 from hydroear.app.display import Display
 from hydroear.app.pipeline import Pipeline
 from hydroear.app.reporter import Reporter
-from hydroear.capture import RecordingSource, Source
+from hydroear.capture import Source, open_source
 from hydroear.config import schema
 from hydroear.decide import State
 from hydroear.errors import HydroearError
@@ -49,21 +49,6 @@ class Ear:
     pipeline: Pipeline
     reporter: Reporter
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
-
-
-def open_source(settings: schema.WavSource | schema.MicrophoneSource) -> Source:
-    """Open what a sensor listens to.
-
-    Raises
-    ------
-    AudioError, CaptureError, UsageError
-        If it cannot be opened.
-    """
-    if isinstance(settings, schema.WavSource):
-        return RecordingSource(settings.files, channel=settings.channel, speed=settings.speed)
-    from hydroear.capture.microphone import MicrophoneSource
-
-    return MicrophoneSource(settings)
 
 
 def load_site(path: Path, *, required: bool) -> SiteCalibration | None:
@@ -144,7 +129,7 @@ class Unit:
         runtime = choose_runtime(config.runtime)
         self._bundle = read_bundle(config.bundle)
         self._stamp = stamper(config.unit)
-        self._outbox = self._parts.enter_context(Outbox(config.state_dir / "outbox.sqlite"))
+        self._outbox = self._parts.enter_context(Outbox(config.outbox_path))
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
         self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
         self._runtime = runtime
@@ -152,8 +137,9 @@ class Unit:
 
     def _ear(self, sensor: schema.Sensor, bundle: Bundle, runtime: Runtime) -> Ear:
         config = self._config
-        path = sensor.site or config.state_dir / "site" / f"{sensor.id}.json"
-        scorer = SiteScorer(Scorer(bundle, runtime), load_site(path, required=sensor.site is not None))
+        scorer = SiteScorer(
+            Scorer(bundle, runtime), load_site(config.site_path(sensor), required=sensor.site is not None)
+        )
         reporter = Reporter(
             unit=config.unit,
             sensor=sensor.id,
@@ -221,7 +207,7 @@ class Unit:
             log.warning(
                 "%d messages wait in %s: %s; they are sent when the unit runs again and reaches the broker",
                 self._outbox.depth(),
-                self._config.state_dir / "outbox.sqlite",
+                self._config.outbox_path,
                 self._link.last_error or "not delivered in time",
             )
         self._parts.close()

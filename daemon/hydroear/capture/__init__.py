@@ -1,6 +1,7 @@
 """Where audio comes from: recordings and microphones, each a Source of blocks and gaps."""
 
+from hydroear.capture.open import open_source
 from hydroear.capture.recording import RecordingSource
 from hydroear.capture.source import Source
 
-__all__ = ["RecordingSource", "Source"]
+__all__ = ["RecordingSource", "Source", "open_source"]

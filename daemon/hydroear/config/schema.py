@@ -122,6 +122,15 @@ class Config(Section):
     mqtt: Mqtt | None = None
     publish: Publish = Publish()
 
+    @property
+    def outbox_path(self) -> Path:
+        """Where messages and open events wait."""
+        return self.state_dir / "outbox.sqlite"
+
+    def site_path(self, sensor: Sensor) -> Path:
+        """Where the calibration of a sensor is, or would be."""
+        return sensor.site or self.state_dir / "site" / f"{sensor.id}.json"
+
     @model_validator(mode="after")
     def _sensor_ids_differ(self) -> Config:
         ids = [sensor.id for sensor in self.sensors]

@@ -12,22 +12,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from hydroear.config.schema import Mqtt
-from hydroear.errors import HydroearError, LinkError
+from hydroear.errors import HydroearError
 from hydroear.message import Kind, Message, Stored
 from hydroear.mqtt import topics
+from hydroear.mqtt.broker import broker_address, hang_up, make_client, refusal
 from hydroear.mqtt.payloads import Availability
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PORT = 1883
 QOS = 1
 WINDOW = 16
 """Messages of the queue handed to the broker and not yet acknowledged."""
@@ -35,8 +33,6 @@ PAHO_WINDOW = 20
 """paho's own limit, at mosquitto's default: the room above ours is for a goodbye when ours is full."""
 QUEUE_RETRY_S = 5.0
 """How long to leave a queue alone that cannot be read or written, e.g. on a full disk."""
-HANG_UP_S = 2.0
-"""How long to wait for paho's thread to end: it may hang in an attempt to connect."""
 
 
 class Queue(Protocol):
@@ -122,7 +118,7 @@ class Link:
         self._outbox = outbox
         self._make_birth = birth
         self._make_status = status
-        self._host, self._port = _address(settings)
+        self._address = broker_address(settings)
         self._keepalive_s = settings.keepalive_s
         self._client = self._make_client(settings, reconnect_s)
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -155,7 +151,7 @@ class Link:
     def start(self) -> None:
         """Begin to deliver; returns at once, with or without a network."""
         self._outbox.listen(lambda: self._work.put(_look_again))
-        self._client.connect_async(self._host, self._port, keepalive=self._keepalive_s)
+        self._client.connect_async(*self._address, keepalive=self._keepalive_s)
         self._pump.start()
         self._client.loop_start()
 
@@ -175,23 +171,11 @@ class Link:
         self._work.put(partial(self._on_stop, time.monotonic() + timeout_s))
         self._pump.join()
         self._outbox.listen(_look_again)
-        self._client.disconnect()
-        # loop_stop waits, without end, for what is not acknowledged; the outbox still has it.
-        self._client.drop_out_messages()
-        hang_up = threading.Thread(target=self._client.loop_stop, name="mqtt-hang-up", daemon=True)
-        hang_up.start()
-        hang_up.join(HANG_UP_S)
+        hang_up(self._client)  # what is not acknowledged, the outbox still has
         return self._flushed
 
     def _make_client(self, settings: Mqtt, reconnect_s: tuple[float, float]) -> Client:
-        protocol = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        client = Client(CallbackAPIVersion.VERSION2, client_id=f"hydroear-{self._unit}", protocol=protocol)
-        if settings.username is not None:
-            client.username_pw_set(settings.username, _password(settings))
-        elif settings.password_file is not None:
-            raise LinkError(
-                "a password without a user name", where="mqtt.password_file", fix="set mqtt.username as well"
-            )
+        client = make_client(settings, f"hydroear-{self._unit}")
         client.will_set(topics.status(self._unit), self._make_status("offline"), qos=QOS, retain=True)
         # All units lose a broker at the same moment; they must not all come back at the same moment.
         spread = random.uniform(1.0, 1.5)
@@ -210,7 +194,7 @@ class Link:
         self, client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._work.put(partial(self._on_trouble, self._explain_refusal(reason)))
+            self._work.put(partial(self._on_trouble, str(refusal(self._address, reason))))
             return
         # paho would send again what was not acknowledged, after whatever is published now, so out of
         # order. Those messages are still in the outbox, in order.
@@ -223,7 +207,7 @@ class Link:
         self._work.put(
             partial(
                 self._on_trouble,
-                f"broker {self._host}:{self._port} cannot be reached: {cause}; "
+                f"broker {self._address} cannot be reached: {cause}; "
                 "check mqtt.url, the network and that the broker runs",
             )
         )
@@ -300,7 +284,7 @@ class Link:
         return Message(topics.status(self._unit), self._make_status(availability), Kind.STATE, retain=True)
 
     def _on_connect(self) -> None:
-        log.info("connected to %s:%d as %s", self._host, self._port, self._unit)
+        log.info("connected to %s as %s", self._address, self._unit)
         self._status = replace(self._status, connected=True, last_error=self._refusal)
         self._in_flight.clear()
         # The broker may have lost its memory, or never had it. What it refused is not tried again: mosquitto 2.0
@@ -313,7 +297,7 @@ class Link:
 
     def _on_disconnect(self, reason: str) -> None:
         if self.connected and not self.last_error:
-            self._on_trouble(f"broker {self._host}:{self._port} ended the connection: {reason}")
+            self._on_trouble(f"broker {self._address} ended the connection: {reason}")
         self._status = replace(self._status, connected=False)
         self._in_flight.clear()
 
@@ -344,37 +328,6 @@ class Link:
     def _on_stop(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
 
-    def _explain_refusal(self, reason: ReasonCode) -> str:
-        return (
-            f"broker {self._host}:{self._port} refuses this unit: {reason}; check mqtt.username and the password file"
-        )
-
 
 def _look_again() -> None:
     """Nothing to do but to look at the queue, as after any work."""
-
-
-def _address(settings: Mqtt) -> tuple[str, int]:
-    url = urlsplit(settings.url)
-    try:
-        port = url.port or DEFAULT_PORT
-    except ValueError:
-        port = 0
-    if not url.hostname or not port:
-        raise LinkError(f"{settings.url} is not a broker", where="mqtt.url", expected="mqtt://HOST[:PORT]")
-    return url.hostname, port
-
-
-def _password(settings: Mqtt) -> str | None:
-    path = settings.password_file
-    if path is None:
-        return None
-    fix = "put the password, and nothing else, in a file that the service may read"
-    try:
-        password = path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise LinkError(f"the password cannot be read: {reason}", where=path, fix=fix) from error
-    if not password:
-        raise LinkError("the password file is empty", where=path, fix=fix)
-    return password

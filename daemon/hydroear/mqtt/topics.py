@@ -43,3 +43,8 @@ def command(unit: str, verb: str) -> str:
 def reply(unit: str, request_id: str) -> str:
     """Where the unit answers."""
     return f"{ROOT}/{unit}/reply/{request_id}"
+
+
+def selftest(unit: str, nonce: str) -> str:
+    """Where a self-test sends a message to itself."""
+    return f"{ROOT}/{unit}/selftest/{nonce}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Self, TypeVar
 
-from hydroear.errors import OutboxError
+from hydroear.errors import OutboxError, OutboxOwnedError
 from hydroear.message import Kind, Message, Stored
 
 T = TypeVar("T")
@@ -70,8 +70,10 @@ class Outbox:
 
     Raises
     ------
+    OutboxOwnedError
+        The file belongs to another process.
     OutboxError
-        The file belongs to another process, or cannot be opened or written.
+        It cannot be opened or written.
     """
 
     def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -248,7 +250,7 @@ def _own(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
-        raise OutboxError(
+        raise OutboxOwnedError(
             "the queue belongs to another running process",
             where=path,
             fix="stop the other hydroear, or give this one a state_dir of its own",

@@ -1,0 +1,22 @@
+"""From what a configuration says of a sensor to its source."""
+
+from __future__ import annotations
+
+from hydroear.capture.recording import RecordingSource
+from hydroear.capture.source import Source
+from hydroear.config import schema
+
+
+def open_source(settings: schema.WavSource | schema.MicrophoneSource) -> Source:
+    """Open what a sensor listens to.
+
+    Raises
+    ------
+    AudioError, CaptureError, UsageError
+        If it cannot be opened.
+    """
+    if isinstance(settings, schema.WavSource):
+        return RecordingSource(settings.files, channel=settings.channel, speed=settings.speed)
+    from hydroear.capture.microphone import MicrophoneSource
+
+    return MicrophoneSource(settings)
