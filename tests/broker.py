@@ -166,6 +166,7 @@ class Subscriber:
         port: int,
         topic: str,
         *,
+        qos: int = 1,
         username: str | None = None,
         password: str | None = None,
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
@@ -180,7 +181,7 @@ class Subscriber:
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"room-{uuid.uuid4()}", protocol=protocol)
         self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(0.05, 0.05)  # type: ignore[arg-type]
-        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._collect
         self._client.connect("127.0.0.1", port, **session)
