@@ -152,7 +152,7 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "unit.yaml:25: mqtt.url: bad value 'http://control'; expected text (broker, mqtt://HOST[:PORT])",
         "unit.yaml:25: mqtt.protocol: bad value '6'; expected 5 or 3.1.1 (MQTT version the broker speaks)",
         "unit.yaml:25: mqtt.keepalive_s: bad value '2.5'; expected a whole number from 2 to 3600",
-        "unit.yaml:26: publish: no value; expected a section with state_every_s, health_every_s",
+        "unit.yaml:26: publish: no value; expected a section with state_every_s, event_update_every_s, health_every_s",
         "unit.yaml:27: runtime: bad value 'litertt'; expected auto, tflite-runtime or litert (which interpreter); "
         "did you mean litert?",
     ]

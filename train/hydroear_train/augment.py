@@ -158,13 +158,13 @@ def random_tilts(count: int, bands: int, deviation_db: float, rng: np.random.Gen
 
 
 def band_means(clips: Sequence[Clip], spec: FrontEndSpec) -> dict[str, Array]:
-    """Mean of each band over the windows of each site, shape (n_mels,) in dB."""
+    """What each band is over the windows of each site, shape (n_mels,) in dB: the median, as on the unit."""
     spectra = SpectrumBatch(spec)
     sums: dict[str, list[Array]] = {}
     for clip in clips:
         windows = _grid(clip.samples, spec)
         sums.setdefault(clip.group, []).append(spectra.features(spectra.transform(windows)).mean(axis=1))
-    return {group: np.concatenate(means).mean(axis=0) for group, means in sums.items()}
+    return {group: np.median(np.concatenate(means), axis=0) for group, means in sums.items()}
 
 
 def _grid(samples: Array, spec: FrontEndSpec) -> Array:

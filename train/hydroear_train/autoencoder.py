@@ -56,12 +56,17 @@ def fit_autoencoder(
     -------
     model, history
         The Keras model (components to components) and its losses by epoch.
+
+    Notes
+    -----
+    The bottleneck is bounded (tanh): with a linear unit there the network goes on reconstructing along the directions
+    it learned, however far from the normal ones an embedding lies.
     """
     components = white.shape[1]
     values = keras.Input((components,))
     x = keras.layers.GaussianNoise(noise)(values)
     x = keras.layers.Dense(hidden, activation="relu")(x)
-    x = keras.layers.Dense(bottleneck, activation="relu")(x)
+    x = keras.layers.Dense(bottleneck, activation="tanh")(x)
     x = keras.layers.Dense(hidden, activation="relu")(x)
     model = keras.Model(values, keras.layers.Dense(components)(x))
     steps = epochs * -(-len(white) // _BATCH)

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-
 from pathlib import Path
 
 from hydroear import __version__
@@ -45,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     simulate.add_parser(verbs)
     _add_fit(verbs)
+    _add_demo(verbs)
+    _add_demo_bundle(verbs)
     return parser
 
 
@@ -95,6 +96,50 @@ def _fit(args: argparse.Namespace) -> int:
         print(f"{outcome.bundle_path}  sha256 {outcome.sha256}")
         for name, value in sorted(outcome.metrics.items()):
             print(f"  {name:<24} {value:.3f}")
+    return 0
+
+
+def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = verbs.add_parser(
+        "demo",
+        help="watch a unit hear a simulated leak and raise one alarm over MQTT",
+        description="Watch a unit hear a simulated leak among a tap and a lorry, and raise one alarm over MQTT.",
+    )
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="for the picture (demo-out)")
+    demo.add_argument("--speed", type=float, default=16.0, metavar="N", help="times real time (default 16)")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulated sound (default 0)")
+    demo.set_defaults(func=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from hydroear_train.demo import run_demo
+
+    verdict = run_demo(args.out, speed=args.speed, seed=args.seed)
+    print(verdict)
+    return 0 if verdict.ok else 1
+
+
+def _add_demo_bundle(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bundle = verbs.add_parser(
+        "demo-bundle",
+        help="train the bundle that ships with the package, on simulated pipes",
+        description="Train the bundle that ships with the package, on simulated pipes. The same machine and versions "
+        "give the same bytes.",
+    )
+    bundle.add_argument("--out", type=Path, metavar="FILE", help="where to put it (default: in the package)")
+    bundle.add_argument("--quiet", action="store_true", help="no progress bars")
+    bundle.set_defaults(func=_demo_bundle)
+
+
+def _demo_bundle(args: argparse.Namespace) -> int:
+    from hydroear.model import SHIPPED_BUNDLE
+    from hydroear_train.demo_bundle import make_demo_bundle
+
+    out = args.out or SHIPPED_BUNDLE
+    outcome = make_demo_bundle(out, quiet=args.quiet)
+    print(f"{out}  {out.stat().st_size} bytes  sha256 {outcome.sha256}")
+    for name, value in sorted(outcome.metrics.items()):
+        print(f"  {name:<24} {value:.3f}")
     return 0
 
 

@@ -25,12 +25,13 @@ from hydroear.model import Bundle, Golden, Model, available_runtimes, choose_run
 from hydroear.score import Scorer
 from hydroear_train.augment import Array, Augmentation, WindowSampler, band_means
 from hydroear_train.corpus import NORMAL, Clip, Entry, data_sha256, load_clips
+from hydroear_train.golden import golden_errors
 from hydroear_train.recipe import Recipe
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CALIBRATION_WINDOWS = 256
-_GOLDEN_EACH = 2
+_GOLDEN_LEAK = 3.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def fit(
     bundle = replace(
         bundle,
         normal_errors=np.sort(normal_errors),
-        golden=_golden(held_out, validation, bundle),
+        golden=_golden(held_out, validation, means, bundle),
         provenance={
             "data_sha256": data_sha256(normal),
             "recordings": len(normal),
@@ -245,23 +246,23 @@ def _score_validation(
     return plain_errors.astype(np.float32), metrics
 
 
-def _golden(held_out: Sequence[Clip], validation: WindowSampler, bundle: Bundle) -> Golden:
-    """Two normal windows and the same with a loud leak, scored on every runtime that is installed."""
+def _golden(held_out: Sequence[Clip], validation: WindowSampler, means: dict[str, Array], bundle: Bundle) -> Golden:
+    """Two normal windows and the same with a loud leak, scored on every runtime that is installed.
+
+    They come from the sites nearest to what the bundle takes for normal, where errors are of ordinary size.
+    """
     length = bundle.front_end.window_samples
+    nearest = sorted(held_out, key=lambda clip: float(np.sum(np.square(means[clip.group] - bundle.band_mean))))
     audio, kinds = [], []
-    for clip in (held_out[0], held_out[len(held_out) // 2])[:_GOLDEN_EACH]:
+    for clip in (nearest[0], nearest[min(1, len(nearest) - 1)]):
         normal = clip.samples[:length]
-        leak = normal + 3.0 * np.std(normal) * validation.leak_noise()
+        leak = normal + _GOLDEN_LEAK * np.std(normal) * validation.leak_noise()
         for kind, samples in (("normal", normal), ("leak", leak)):
             scaled = samples * (0.5 / np.max(np.abs(samples)))
             audio.append(np.round(scaled * 32767).astype(np.int16))
             kinds.append(kind)
     unscored = Golden(np.stack(audio), tuple(kinds), {})
-    errors = {
-        str(runtime): Scorer(replace(bundle, golden=unscored), runtime).golden_errors()
-        for runtime in available_runtimes()
-    }
-    return replace(unscored, errors=errors)
+    return replace(unscored, errors=golden_errors(replace(bundle, golden=unscored)))
 
 
 def _auc(normal: NDArray[Any], leak: NDArray[Any]) -> float:

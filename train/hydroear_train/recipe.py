@@ -28,18 +28,18 @@ class Extractor(_Section):
         -6.0,
         15.0,
     )
-    tilt_db: Annotated[float, Field(ge=0, description="deviation of the random tilt, dB")] = 3.0
+    tilt_db: Annotated[float, Field(ge=0, description="deviation of the random tilt, dB")] = 1.5
     validation_pairs: Annotated[int, Field(ge=8, description="held-out pairs for the metrics")] = 512
 
 
 class Autoencoder(_Section):
     """The dense autoencoder on whitened embeddings."""
 
-    components: Annotated[int, Field(ge=1, description="components of the embedding that are kept")] = 48
+    components: Annotated[int, Field(ge=1, description="components of the embedding that are kept")] = 16
     hidden: Annotated[int, Field(ge=1)] = 96
     bottleneck: Annotated[int, Field(ge=1)] = 12
-    noise: Annotated[float, Field(ge=0, description="noise on the input, in deviations")] = 0.2
-    epochs: Annotated[int, Field(ge=1)] = 40
+    noise: Annotated[float, Field(ge=0, description="noise on the input, in deviations")] = 0.1
+    epochs: Annotated[int, Field(ge=1)] = 30
     windows: Annotated[int, Field(ge=16, description="normal windows drawn to train it")] = 6000
 
 

@@ -67,8 +67,8 @@ class Decision(Section):
     ] = 20.0
     raise_decades: Annotated[
         float, Field(gt=0, le=12, description="raise level: minus log10 of the normal tail probability")
-    ] = 3.0
-    clear_decades: Annotated[float, Field(gt=0, le=12, description="clear level, below the raise level")] = 1.5
+    ] = 2.0
+    clear_decades: Annotated[float, Field(gt=0, le=12, description="clear level, below the raise level")] = 1.0
     recheck_s: Annotated[
         float, Field(ge=0, le=86400, description="a warning that still stands after this long is a leak")
     ] = 30.0

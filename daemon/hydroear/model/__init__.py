@@ -1,9 +1,10 @@
 """Bundles, and the interpreters that run what is in them."""
 
-from hydroear.model.bundle import Bundle, Golden, read_bundle, write_bundle
+from hydroear.model.bundle import SHIPPED_BUNDLE, Bundle, Golden, read_bundle, write_bundle
 from hydroear.model.runtime import Model, Runtime, available_runtimes, choose_runtime, load_model
 
 __all__ = [
+    "SHIPPED_BUNDLE",
     "Bundle",
     "Golden",
     "Model",

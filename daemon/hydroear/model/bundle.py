@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import BundleError, HydroearError
 
+SHIPPED_BUNDLE = Path(__file__).with_name("simulated-pipes.hydroear")
+"""A bundle trained on simulated pipes only: for the demo, the tests and a first look."""
+
 FORMAT = "hydroear-bundle"
 FORMAT_VERSION = 1
 _MAX_BYTES = 64 * 2**20
@@ -62,7 +65,8 @@ class Bundle:
     extractor, autoencoder
         TFLite files, int8 inside, float32 in and out.
     band_mean
-        float32, shape (n_mels,): mean of each band over normal windows, in dB, subtracted before the extractor.
+        float32, shape (n_mels,): what each band is over normal windows, in dB, subtracted before the extractor where a
+        site has not learned its own.
     embedding_mean, projection
         float32, shapes (embedding,) and (embedding, whitened): the autoencoder sees ``(e - mean) @ projection``, which
         has mean 0 and variance 1 in every component over normal windows.

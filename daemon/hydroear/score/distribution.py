@@ -12,14 +12,18 @@ MAX_DECADES = 12.0
 """Where tail probabilities are cut off: nobody has measured a rarer one."""
 
 
+_MAD_OF_GAUSSIAN = 0.6744897501960817
+"""Median absolute deviation of a Gaussian over its standard deviation."""
+
+
 @dataclass(frozen=True)
 class Distribution:
-    """A normal distribution known from few, dependent values.
+    """A Gaussian known from few, dependent values.
 
     Attributes
     ----------
     mean, deviation
-        Of the values.
+        Of the Gaussian.
     independent
         How many independent values they are worth, at least 2: windows that overlap count once.
     """
@@ -30,9 +34,14 @@ class Distribution:
 
     @classmethod
     def of(cls, values: ArrayLike, *, independent: float) -> Distribution:
-        """Describe values, shape (n,), n at least 2."""
+        """Describe values, shape (n,), by median and median absolute deviation.
+
+        Somebody draws water while a site is learned; that must not widen what passes for normal.
+        """
         values = np.asarray(values, dtype=np.float64)
-        return cls(float(values.mean()), float(values.std(ddof=1)) + 1e-6, max(2.0, float(independent)))
+        median = float(np.median(values))
+        deviation = float(np.median(np.abs(values - median))) / _MAD_OF_GAUSSIAN
+        return cls(median, deviation + 1e-6, max(2.0, float(independent)))
 
     def standardised(self, value: float) -> float:
         """How many deviations the value lies above the mean."""

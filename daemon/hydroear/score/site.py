@@ -25,6 +25,8 @@ from hydroear.score.scorer import Score, Scorer
 SCHEMA = "hydroear/site/1"
 MIN_INDEPENDENT_WINDOWS = 3
 _FOLDS = 5
+_KEPT = 0.75
+_TRIMMING_STEPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +50,20 @@ class SiteHead:
 
         The covariance is the posterior mean under an inverse-Wishart prior around the identity, which is what the
         embedding's covariance is over the trainer's normals; the prior counts as many windows as there are dimensions
-        (A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.6).
+        (A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.6). The farthest quarter of the windows is
+        left out, again and again, as in the concentration steps of P. J. Rousseeuw and K. Van Driessen, "A fast algorithm
+        for the minimum covariance determinant estimator", Technometrics 41, 1999: somebody draws water while a site is
+        learned.
         """
+        kept = embeddings
+        for _ in range(_TRIMMING_STEPS):
+            head = cls._of(kept, independent * len(kept) / len(embeddings))
+            distances = [head.distance(embedding) for embedding in embeddings]
+            kept = embeddings[np.argsort(distances)[: max(2, round(_KEPT * len(embeddings)))]]
+        return cls._of(kept, independent * _KEPT)
+
+    @classmethod
+    def _of(cls, embeddings: NDArray[np.float32], independent: float) -> SiteHead:
         dimensions = embeddings.shape[1]
         mean = embeddings.mean(axis=0, dtype=np.float64)
         deviations = embeddings - mean
@@ -71,7 +85,7 @@ class SiteCalibration:
     bundle_sha256
         The bundle it was learned with; it fits no other.
     band_mean
-        float32, shape (n_mels,): mean of each band over the site's normal windows, in dB.
+        float32, shape (n_mels,): median over the site's normal windows of the mean of each band, in dB.
     head
         The site head.
     error, distance
@@ -279,9 +293,7 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
 
 
 def _learn(windows: Sequence[Window], scorer: Scorer, independent: float) -> tuple[NDArray[np.float32], SiteHead]:
-    band_mean = np.mean([window.features.mean(axis=0) for window in windows], axis=0, dtype=np.float64).astype(
-        np.float32
-    )
+    band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
     embeddings = np.stack([scorer.score(window.features, band_mean).embedding for window in windows])
     return band_mean, SiteHead.fit(embeddings, independent=independent)
 

@@ -1,0 +1,127 @@
+"""Scores mean what they say: tail probabilities of a site that was learned honestly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from hydroear.dsp import FrontEnd, Window
+from hydroear.errors import BundleError, CalibrationError
+from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
+from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
+from hydroear.score.distribution import MAX_DECADES, Distribution
+from hydroear.score.site import SiteHead
+from hydroear_train.simulate import Span, quiet_scene, random_site, render
+
+SCORER = Scorer(read_bundle(SHIPPED_BUNDLE), choose_runtime())
+SITE = random_site(np.random.default_rng(5), material="cast-iron")
+
+
+def windows(samples: np.ndarray) -> list[Window]:
+    return FrontEnd(SCORER.bundle.front_end, input_rate_hz=16000).push(samples)
+
+
+@pytest.fixture(scope="module")
+def normal() -> list[Window]:
+    return windows(quiet_scene(SITE, 120.0, seed=1).samples)
+
+
+@pytest.fixture(scope="module")
+def site(normal: list[Window]) -> SiteCalibration:
+    return calibrate([normal], SCORER)
+
+
+def test_decades_are_the_tail_of_students_predictive_distribution() -> None:
+    distribution = Distribution(mean=2.0, deviation=0.5, independent=8.0)
+    for value in (1.0, 2.0, 3.0, 5.0):
+        expected = scipy.stats.t.sf((value - 2.0) / (0.5 * np.sqrt(1 + 1 / 8)), df=7)
+        assert distribution.decades(value) == pytest.approx(-np.log10(expected), rel=1e-9)
+    assert Distribution(0.0, 1e-3, 1000.0).decades(1e6) == MAX_DECADES
+
+
+def test_a_short_calibration_is_less_certain() -> None:
+    short, long = Distribution(0.0, 1.0, 4.0), Distribution(0.0, 1.0, 400.0)
+    assert short.decades(6.0) < long.decades(6.0)
+
+
+def test_decades_are_right_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    exceeded = []
+    for _ in range(4000):
+        distribution = Distribution.of(rng.standard_normal(10), independent=10)
+        exceeded.append(distribution.decades(rng.standard_normal()) > 1.0)
+    assert np.mean(exceeded) == pytest.approx(0.1, abs=0.015)
+
+
+def test_the_head_whitens_with_much_data_and_trusts_the_trainer_with_little() -> None:
+    rng = np.random.default_rng(1)
+    embeddings = (rng.standard_normal((5000, 4)) * [1.0, 5.0, 0.2, 1.0] + 3.0).astype(np.float32)
+    much = SiteHead.fit(embeddings, independent=5000)
+    assert np.mean([much.distance(e) for e in embeddings]) == pytest.approx(1.0, abs=0.1)
+    little = SiteHead.fit(embeddings[:4], independent=1)
+    np.testing.assert_allclose(little.whitening @ little.whitening.T, np.eye(4), atol=0.9)
+
+
+def test_normal_windows_of_the_site_score_low_and_a_leak_scores_high(site: SiteCalibration) -> None:
+    scorer = SiteScorer(SCORER, site)
+    again = [scorer.score(w).decades for w in windows(quiet_scene(SITE, 60.0, seed=2).samples)]
+    leak = [scorer.score(w).decades for w in windows(render(SITE, [Span("leak", 0, 30, 10.0)], 30.0, seed=3).samples)]
+    assert np.median(again) < 1.0
+    assert np.percentile(leak, 20) > 3.0
+
+
+def test_a_calibration_survives_the_disk(site: SiteCalibration, normal: list[Window], tmp_path: Path) -> None:
+    site.save(tmp_path / "deep" / "site.json")
+    loaded = SiteCalibration.load(tmp_path / "deep" / "site.json")
+    for window in normal[:5]:
+        assert SiteScorer(SCORER, loaded).score(window) == SiteScorer(SCORER, site).score(window)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema": "hydroear/site/2"}', "nonsense"])
+def test_a_damaged_calibration_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "site.json"
+    file.write_text(content)
+    with pytest.raises(CalibrationError, match="run hydroear calibrate again"):
+        SiteCalibration.load(file)
+
+
+def test_a_missing_calibration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        SiteCalibration.load(tmp_path / "gone.json")
+
+
+def test_a_calibration_fits_no_other_bundle(site: SiteCalibration) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(CalibrationError, match="learned with bundle 000000000000"):
+        SiteScorer(SCORER, replace(site, bundle_sha256="0" * 64))
+
+
+def test_too_little_audio_is_refused(normal: list[Window]) -> None:
+    with pytest.raises(CalibrationError, match="too few"):
+        calibrate([normal[:2]], SCORER)
+
+
+def test_digital_silence_is_refused(normal: list[Window]) -> None:
+    silent = windows(np.zeros(16000 * 10, np.float32))
+    with pytest.raises(CalibrationError, match="digital silence"):
+        calibrate([normal, silent], SCORER)
+
+
+def test_golden_windows_notice_another_model() -> None:
+    from dataclasses import replace
+
+    bundle = SCORER.bundle
+    other = replace(bundle, projection=bundle.projection * np.float32(1.1))
+    with pytest.raises(BundleError, match="golden windows differ"):
+        Scorer(other, SCORER.runtime).check_golden()
+
+
+def test_models_for_another_front_end_are_refused() -> None:
+    from dataclasses import replace
+
+    bundle = SCORER.bundle
+    other = replace(bundle, front_end=replace(bundle.front_end, n_mels=40), band_mean=bundle.band_mean[:40])
+    with pytest.raises(BundleError, match="made for another front end: extractor input"):
+        Scorer(other, SCORER.runtime)
