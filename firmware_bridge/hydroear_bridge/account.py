@@ -52,15 +52,24 @@ class Stale:
 Entry = Restart | FramesLost | SamplesLost | Stale
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """Where a stream stood after its last AUDIO frame: the index to come, the frames lost until then."""
+
+    next_index: int
+    frames_lost: int
+
+
 class Account:
     """Follows the frames of one link in the order in which they arrive."""
 
     def __init__(self) -> None:
         self._boot_id: int | None = None
         self._next_sequence: int | None = None
-        self._next_index: dict[int, int] = {}
-        self._frames_lost_before: set[int] = set()
-        """Streams whose next AUDIO frame is the first since the link lost frames."""
+        self._frames_lost = 0
+        self._marks: dict[int, _Mark] = {}
+        self._beginning: _Mark | None = None
+        """Where a stream not heard yet stands; None if we came after the boot and cannot know."""
 
     def receive(self, frame: Frame) -> list[Entry]:
         """Take the next frame; give what it tells of the frames and samples before it.
@@ -74,15 +83,18 @@ class Account:
         if isinstance(frame.body, Hello) and frame.body.boot_id != self._boot_id:
             if self._boot_id is not None or behind:
                 entries.append(Restart(frame.body.boot_id))
-                self._next_index.clear()
+                self._marks.clear()
+                self._beginning = None
                 ahead, behind = 0, False
             self._boot_id = frame.body.boot_id
+            if frame.sequence == 0:
+                self._beginning = _Mark(0, self._frames_lost)
         if behind:
             return [Stale(frame.sequence)]
 
         if ahead:
             entries.append(FramesLost((frame.sequence - ahead) % _SEQUENCES, ahead))
-            self._frames_lost_before.update(self._next_index)
+            self._frames_lost += ahead
         self._next_sequence = (frame.sequence + 1) % _SEQUENCES
 
         if isinstance(frame.body, Audio):
@@ -90,15 +102,14 @@ class Account:
         return entries
 
     def _samples(self, stream: int, audio: Audio, sequence: int) -> list[Entry]:
-        expected = self._next_index.get(stream, audio.sample_index)
-        if audio.sample_index < expected:
+        mark = self._marks.get(stream, self._beginning) or _Mark(audio.sample_index, self._frames_lost)
+        missing = audio.sample_index - mark.next_index
+        if missing < 0:
             return [Stale(sequence)]
-        self._next_index[stream] = audio.end_index
-        on_link = stream in self._frames_lost_before
-        self._frames_lost_before.discard(stream)
-        if audio.sample_index == expected:
+        self._marks[stream] = _Mark(audio.end_index, self._frames_lost)
+        if missing == 0:
             return []
         place: Literal["device", "link", "unknown"] = "device"
-        if on_link:
+        if mark.frames_lost != self._frames_lost:
             place = "unknown" if AudioFlags.GAP in audio.flags else "link"
-        return [SamplesLost(stream, expected, audio.sample_index - expected, place)]
+        return [SamplesLost(stream, mark.next_index, missing, place)]

@@ -23,8 +23,7 @@ class FrameError(BridgeError):
     what
         What is wrong, with the value that was met.
     data
-        The offending bytes: a whole frame, or the part that was being read; empty for a frame that
-        was never bytes.
+        The bytes that were being read; empty for a frame that was being made.
     """
 
     def __init__(self, what: str, data: bytes = b"") -> None:

@@ -89,30 +89,26 @@ class Hello:
     hardware: str = ""
     firmware: str = ""
 
-    def to_bytes(self) -> bytes:
-        """Write the payload; what is empty is left out.
-
-        Raises
-        ------
-        FrameError
-            If a value does not fit its field.
-        """
+    def __post_init__(self) -> None:
         _check("boot_id", self.boot_id, 0, 2**32 - 1)
         _check("protocol_min", self.protocol_min, 0, 255)
         _check("protocol_max", self.protocol_max, self.protocol_min, 255)
         _check("max_payload", self.max_payload, 0, MAX_PAYLOAD)
-        payload = _HELLO.pack(self.protocol_min, self.protocol_max, self.max_payload, self.boot_id)
-        items = {
-            HelloItem.UID: self.uid,
-            HelloItem.MODEL: self.model.encode(),
-            HelloItem.HARDWARE: self.hardware.encode(),
-            HelloItem.FIRMWARE: self.firmware.encode(),
-        }
-        for tag, value in items.items():
+        for tag, value in self._values():
             _check(f"length of {tag.name.lower()}", len(value), 0, 255)
-            if value:
-                payload += bytes([tag, len(value)]) + value
-        return payload
+
+    def _values(self) -> list[tuple[HelloItem, bytes]]:
+        return [
+            (HelloItem.UID, self.uid),
+            (HelloItem.MODEL, self.model.encode()),
+            (HelloItem.HARDWARE, self.hardware.encode()),
+            (HelloItem.FIRMWARE, self.firmware.encode()),
+        ]
+
+    def to_bytes(self) -> bytes:
+        """Write the payload; what is empty is left out."""
+        fields = _HELLO.pack(self.protocol_min, self.protocol_max, self.max_payload, self.boot_id)
+        return fields + b"".join(bytes([tag, len(value)]) + value for tag, value in self._values() if value)
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
@@ -121,7 +117,7 @@ class Hello:
         Raises
         ------
         FrameError
-            If the payload ends early or a name is not UTF-8.
+            If the payload ends early, a name is not UTF-8 or a value is out of range.
         """
         if len(payload) < _HELLO.size:
             raise FrameError(f"HELLO of {len(payload)} bytes, expected at least {_HELLO.size}", payload)
@@ -188,6 +184,17 @@ class Audio:
     gain_centidb: int = 0
     flags: AudioFlags = _NO_FLAGS
 
+    def __post_init__(self) -> None:
+        _check("sample_index", self.sample_index, 0, 2**64 - 1)
+        _check("rate_millihz", self.rate_millihz, 1, 2**32 - 1)
+        _check("channels", self.channels, 1, 255)
+        _check("gain_centidb", self.gain_centidb, -(2**15), 2**15 - 1)
+        _check("flags", self.flags, 0, 255)
+        step = self.channels * self.sample_format.width
+        _check("length of data", len(self.data), step, MAX_PAYLOAD - _AUDIO.size)
+        if len(self.data) % step:
+            raise FrameError(f"length of data is {len(self.data)}, expected a multiple of {step}", self.data)
+
     @property
     def count(self) -> int:
         """Number of samples of each channel."""
@@ -226,25 +233,7 @@ class Audio:
         return flat.reshape(self.count, self.channels)
 
     def to_bytes(self) -> bytes:
-        """Write the payload.
-
-        Raises
-        ------
-        FrameError
-            If a value does not fit its field, or the samples are not whole.
-        """
-        _check("sample_index", self.sample_index, 0, 2**64 - 1)
-        _check("rate_millihz", self.rate_millihz, 1, 2**32 - 1)
-        _check("channels", self.channels, 1, 255)
-        _check("gain_centidb", self.gain_centidb, -(2**15), 2**15 - 1)
-        _check("flags", self.flags, 0, 255)
-        _check("length of data", len(self.data), self.channels * self.sample_format.width, MAX_PAYLOAD - _AUDIO.size)
-        if len(self.data) % (self.channels * self.sample_format.width):
-            raise FrameError(
-                f"{len(self.data)} bytes are no whole number of {self.sample_format.name.lower()} samples "
-                f"of {self.channels} channels",
-                self.data,
-            )
+        """Write the payload."""
         fields = _AUDIO.pack(
             self.sample_index,
             self.rate_millihz,
@@ -264,7 +253,7 @@ class Audio:
         Raises
         ------
         FrameError
-            If the fields contradict each other, the length or this version.
+            If the fields contradict each other or the length, or a value is out of range.
         """
         if len(payload) < _AUDIO.size:
             raise FrameError(f"AUDIO of {len(payload)} bytes, expected at least {_AUDIO.size}", payload)
@@ -272,11 +261,10 @@ class Audio:
         if code not in list(SampleFormat):
             raise FrameError(f"AUDIO of sample format {code}, expected 1 to {len(SampleFormat)}", payload)
         sample_format = SampleFormat(code)
-        length = count * channels * sample_format.width
-        if not (length and rate_millihz and offset >= _AUDIO.size and offset + length == len(payload)):
+        if offset < _AUDIO.size or offset + count * channels * sample_format.width != len(payload):
             raise FrameError(
                 f"AUDIO of {len(payload)} bytes that claims {count} x {channels} {sample_format.name.lower()} samples "
-                f"of {rate_millihz} mHz from byte {offset}",
+                f"from byte {offset}",
                 payload,
             )
         return cls(
@@ -301,10 +289,16 @@ class Uninterpreted:
     frame_type: int
     payload: bytes
 
+    def __post_init__(self) -> None:
+        _check("frame_type", self.frame_type, 0, 255)
+        _check("length of payload", len(self.payload), 0, MAX_PAYLOAD)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """One frame: header and payload.
+
+    A frame and its body check their values when they are made: what does not fit raises :class:`FrameError`.
 
     Attributes
     ----------
@@ -326,24 +320,18 @@ class Frame:
     stream: int = 0
     flags: int = 0
 
-    def to_bytes(self) -> bytes:
-        """Write header and payload.
-
-        Raises
-        ------
-        FrameError
-            If a value does not fit its field.
-        """
+    def __post_init__(self) -> None:
         _check("sequence", self.sequence, 0, 2**32 - 1)
         _check("device_time_us", self.device_time_us, 0, 2**64 - 1)
         _check("stream", self.stream, 0, 255)
         _check("flags", self.flags, 0, 255)
+
+    def to_bytes(self) -> bytes:
+        """Write header and payload."""
         if isinstance(self.body, Uninterpreted):
             frame_type, payload = self.body.frame_type, self.body.payload
         else:
             frame_type, payload = self.body.TYPE, self.body.to_bytes()
-        _check("type", frame_type, 0, 255)
-        _check("length of the payload", len(payload), 0, MAX_PAYLOAD)
         return HEADER.pack(VERSION, frame_type, self.flags, self.stream, self.sequence, self.device_time_us) + payload
 
     @classmethod

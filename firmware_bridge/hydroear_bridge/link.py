@@ -34,8 +34,6 @@ def encode(frame: Frame) -> bytes:
 
     Raises
     ------
-    FrameError
-        If a value of the frame does not fit its field.
     BridgeError
         If the package cobs is not installed.
     """
@@ -64,7 +62,10 @@ def decode(stuffed: bytes) -> Frame:
     data, crc = plain[:-CRC_SIZE], plain[-CRC_SIZE:]
     if int.from_bytes(crc, "little") != zlib.crc32(data):
         raise FrameError("checksum does not match", stuffed)
-    return Frame.from_bytes(data)
+    try:
+        return Frame.from_bytes(data)
+    except FrameError as error:
+        raise FrameError(error.what, stuffed) from None
 
 
 @dataclass(frozen=True)

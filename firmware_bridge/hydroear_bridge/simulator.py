@@ -83,8 +83,10 @@ def _send(duration_s: float, rate_hz: int, loss: float, corrupt: float, seed: in
     faults = np.random.default_rng([seed, 1])
     run_together = False
     for frame, frames_after in _frames(round(duration_s * rate_hz), rate_hz, seed):
-        wire = encode(frame)
-        spared = frame.sequence == 0 or frames_after < 2
+        first = frame.sequence == 0
+        # The delimiter ahead of the first frame ends whatever the line carried before.
+        wire = DELIMITER + encode(frame) if first else encode(frame)
+        spared = first or frames_after < 2
         if not spared and faults.random() < loss:
             yield Sent(frame, b"", arrives=False)
             continue

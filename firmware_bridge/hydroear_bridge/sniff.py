@@ -159,7 +159,7 @@ def _content_json(body: Hello | Audio | Uninterpreted) -> dict[str, Any]:
         case Hello():
             return {"type": "hello", **asdict(body), "uid": body.uid.hex()}
         case Uninterpreted():
-            return {"type": body.frame_type, "payload": body.payload.hex()}
+            return {"type": f"0x{body.frame_type:02x}", "payload": body.payload.hex()}
 
 
 def _flag_names(flags: AudioFlags) -> list[str]:

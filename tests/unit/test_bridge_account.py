@@ -1,0 +1,126 @@
+"""What was lost, and where: the account against links and devices that lose known frames."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hydroear_bridge.account import Account, FramesLost, Restart, SamplesLost, Stale
+from hydroear_bridge.frames import Audio, AudioFlags, Frame, Hello, SampleFormat
+from hydroear_bridge.simulator import simulate
+from hydroear_bridge.sniff import Summary, events
+
+
+def audio(sequence: int, index: int, *, stream: int = 1, flags: AudioFlags = AudioFlags(0)) -> Frame:  # noqa: B008
+    body = Audio(
+        sample_index=index, rate_millihz=8_000_000, sample_format=SampleFormat.INT16, data=bytes(20), flags=flags
+    )
+    return Frame(sequence=sequence, device_time_us=0, stream=stream, body=body)
+
+
+def hello(sequence: int, boot_id: int) -> Frame:
+    return Frame(sequence=sequence, device_time_us=0, body=Hello(boot_id=boot_id))
+
+
+def told(*frames: Frame) -> list[object]:
+    account = Account()
+    return [entry for frame in frames for entry in account.receive(frame)]
+
+
+@given(
+    loss=st.floats(0, 0.6),
+    corrupt=st.floats(0, 0.4),
+    seed=st.integers(0, 2**40),
+    rate_hz=st.sampled_from([2000, 7813, 16000]),
+)
+def test_exactly_what_the_link_lost_is_told(loss: float, corrupt: float, seed: int, rate_hz: int) -> None:
+    sent = list(simulate(duration_s=2.5, rate_hz=rate_hz, loss=loss, corrupt=corrupt, seed=seed))
+    summary = Summary()
+    stream = list(events([item.wire for item in sent], summary))
+
+    assert [event for event in stream if isinstance(event, Frame)] == [item.frame for item in sent if item.arrives]
+    lost = [item.frame for item in sent if not item.arrives]
+    lost_frames = [e.first_sequence + i for e in stream if isinstance(e, FramesLost) for i in range(e.count)]
+    assert lost_frames == [frame.sequence for frame in lost]
+
+    lost_audio = [frame.body for frame in lost if isinstance(frame.body, Audio)]
+    gaps = [event for event in stream if isinstance(event, SamplesLost)]
+    lost_samples = [gap.first_index + i for gap in gaps for i in range(gap.count)]
+    assert lost_samples == [i for body in lost_audio for i in range(body.sample_index, body.end_index)]
+    assert {gap.place for gap in gaps} <= {"link"}
+    assert summary.samples + len(lost_samples) == round(2.5 * rate_hz)
+    assert summary.samples_lost == {"device": 0, "link": len(lost_samples), "unknown": 0}
+    assert summary.bad_frames > 0 or not any(item.wire and not item.arrives for item in sent)
+
+
+def test_the_rates_of_loss_are_those_asked_for() -> None:
+    sent = list(simulate(duration_s=40, rate_hz=1000, loss=0.2, corrupt=0.1, seed=1))
+    dropped = sum(not item.wire for item in sent) / len(sent)
+    spoiled = sum(bool(item.wire) and not item.arrives for item in sent) / len(sent)
+    assert dropped == pytest.approx(0.2, abs=0.03)
+    assert spoiled == pytest.approx(0.8 * 0.1, abs=0.02)
+
+
+def test_faults_do_not_alter_the_samples() -> None:
+    clean = [item.frame for item in simulate(duration_s=1, seed=3)]
+    assert [item.frame for item in simulate(duration_s=1, seed=3, loss=0.5, corrupt=0.5)] == clean
+
+
+def test_an_index_that_jumps_alone_was_lost_on_the_device() -> None:
+    assert told(audio(0, 0), audio(1, 35, flags=AudioFlags.GAP)) == [SamplesLost(1, 10, 25, "device")]
+
+
+def test_an_index_that_jumps_with_the_sequence_was_lost_on_the_link() -> None:
+    assert told(audio(0, 0), audio(3, 30)) == [FramesLost(1, 2), SamplesLost(1, 10, 20, "link")]
+
+
+def test_a_frame_lost_earlier_explains_the_jump_of_every_stream_once() -> None:
+    """The link lost frames of two streams; only one of them is heard right after."""
+    frames = [audio(0, 0, stream=1), audio(1, 0, stream=2), hello(5, 1), audio(6, 20, stream=1), audio(7, 20, stream=2)]
+    assert told(*frames, audio(8, 40, stream=2)) == [
+        FramesLost(2, 3),
+        SamplesLost(1, 10, 10, "link"),
+        SamplesLost(2, 10, 10, "link"),
+        SamplesLost(2, 30, 10, "device"),
+    ]
+
+
+def test_where_both_lost_the_place_is_unknown() -> None:
+    assert told(audio(0, 0), audio(2, 99, flags=AudioFlags.GAP)) == [
+        FramesLost(1, 1),
+        SamplesLost(1, 10, 89, "unknown"),
+    ]
+
+
+def test_the_sequence_wraps_without_loss() -> None:
+    last = 2**32 - 1
+    assert told(audio(last, 0), audio(0, 10)) == []
+    assert told(audio(last - 1, 0), audio(1, 30)) == [FramesLost(last, 2), SamplesLost(1, 10, 20, "link")]
+
+
+def test_a_new_boot_resets_both_counts() -> None:
+    assert told(hello(0, 7), audio(1, 0), audio(2, 10), hello(0, 8), audio(1, 0)) == [Restart(8)]
+    assert told(hello(0, 7), audio(1, 0), hello(900, 8), audio(901, 5000)) == [Restart(8)]
+    assert told(audio(500, 0), hello(0, 8), audio(1, 0)) == [Restart(8)]
+
+
+def test_what_was_lost_before_the_first_audio_counts_if_the_boot_was_heard() -> None:
+    assert told(hello(0, 7), audio(2, 10)) == [FramesLost(1, 1), SamplesLost(1, 0, 10, "link")]
+    assert told(hello(0, 7), audio(1, 10)) == [SamplesLost(1, 0, 10, "device")]
+    assert told(hello(3, 7), audio(4, 10)) == []
+    assert told(hello(0, 7), hello(3, 8), audio(4, 10)) == [Restart(8)]
+
+
+def test_a_repeated_hello_resets_nothing() -> None:
+    assert told(hello(0, 7), audio(1, 0), hello(2, 7), audio(4, 20)) == [
+        FramesLost(3, 1),
+        SamplesLost(1, 10, 10, "link"),
+    ]
+
+
+def test_a_repeat_and_a_boot_not_announced_are_not_used() -> None:
+    assert told(hello(0, 7), audio(1, 0), audio(2, 10), audio(1, 0), audio(3, 20)) == [Stale(1)]
+    unannounced = [audio(1, 0), audio(2, 10), hello(3, 8), audio(4, 30)]
+    assert told(hello(50, 7), audio(51, 0), *unannounced) == [Stale(1), Stale(2), Restart(8)]
+    assert told(audio(0, 50), audio(1, 20), audio(2, 60)) == [Stale(1)]
