@@ -1,0 +1,86 @@
+"""``hydroear selftest``: a table for people, one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from hydroear.config.loader import load_config
+from hydroear.errors import ConfigError
+from hydroear.selftest.examine import examine
+from hydroear.selftest.finding import Finding, Result, overall
+
+SCHEMA = "hydroear/selftest/1"
+
+_COLOURS = {Result.PASS: "32", Result.WARN: "33", Result.FAIL: "31;1", Result.SKIP: "2"}
+_MEASURED_WIDTH = 60
+_EXPECTED_WIDTH = 32
+_RESULT_WIDTH = len(Result.PASS)
+
+
+def run(config_path: Path, *, as_json: bool) -> int:
+    """Examine the unit of a configuration and print what was found.
+
+    Returns
+    -------
+    int
+        0 if nothing failed, 1 if a stage did, 2 if the configuration cannot be loaded.
+    """
+    unit = None
+    try:
+        config = load_config(config_path)
+    except ConfigError as error:
+        findings = [Finding("config", Result.FAIL, problem) for problem in error.problems]
+        code = error.exit_code
+    else:
+        unit = config.unit
+        findings = examine(config)
+        code = 1 if overall(findings) is Result.FAIL else 0
+    print(to_json(unit, findings) if as_json else table(findings, colour=sys.stdout.isatty()))
+    return code
+
+
+def to_json(unit: str | None, findings: Sequence[Finding]) -> str:
+    """The findings as one JSON object; the unit is null where the configuration does not tell it."""
+    stages = [
+        {
+            "stage": finding.stage,
+            "result": finding.result,
+            "measured": finding.measured,
+            "expected": finding.expected,
+            "fix": finding.fix,
+            "values": dict(finding.values),
+        }
+        for finding in findings
+    ]
+    return json.dumps({"schema": SCHEMA, "unit": unit, "result": overall(findings), "stages": stages}, allow_nan=False)
+
+
+def table(findings: Sequence[Finding], *, colour: bool) -> str:
+    """The findings in columns; beneath a row, what to do about it."""
+    stage_width = max(len(finding.stage) for finding in findings)
+    indent = " " * (_RESULT_WIDTH + stage_width + 4)
+    lines = [f"{'':<{_RESULT_WIDTH}}  {'stage':<{stage_width}}  {'measured':<{_MEASURED_WIDTH}}  expected"]
+    for finding in findings:
+        result = f"\x1b[{_COLOURS[finding.result]}m{finding.result}\x1b[0m" if colour else str(finding.result)
+        head = f"{result}  {finding.stage:<{stage_width}}  "
+        measured = textwrap.wrap(finding.measured, _MEASURED_WIDTH)
+        expected = textwrap.wrap(finding.expected, _EXPECTED_WIDTH)
+        for left, right in zip_longest(measured, expected, fillvalue=""):
+            lines.append(f"{head}{left:<{_MEASURED_WIDTH}}  {right}".rstrip())
+            head = indent
+        if finding.fix:
+            width = len(indent) + _MEASURED_WIDTH
+            fix = textwrap.wrap(f"do: {finding.fix}", width, initial_indent=indent, subsequent_indent=indent + "    ")
+            lines += fix
+    return "\n".join([*lines, _summary(findings)])
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = {result: sum(finding.result is result for finding in findings) for result in Result}
+    told = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
+    return f"selftest: {overall(findings)} ({told})"

@@ -1,0 +1,102 @@
+"""The stages in order: each measures within a time limit, then judges what it measured."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from hydroear.config.schema import Config, Sensor
+from hydroear.dsp import FrontEndSpec
+from hydroear.model import read_bundle
+from hydroear.score import Scorer
+from hydroear.selftest.attempt import attempt
+from hydroear.selftest.broker import check_broker
+from hydroear.selftest.finding import Finding, Result, skipped
+from hydroear.selftest.model import judge_bundle, judge_golden, judge_latency, run_golden, time_windows
+from hydroear.selftest.sensor import judge_calibration, judge_sound, judge_source, listen, load_calibration
+from hydroear.selftest.store import judge_store, visit_store
+
+# Limits, in seconds: one after the other, the last three at the same time. Together less than 20.
+BUNDLE_S = 2.0
+RUNTIME_S = 4.0
+LATENCY_S = 3.0
+STORE_S = 2.0
+SENSOR_S = 7.5
+CALIBRATION_S = 2.0
+BROKER_S = 7.0
+
+
+def examine(config: Config) -> list[Finding]:
+    """Examine a unit.
+
+    Returns
+    -------
+    list of Finding
+        One a stage, in order. The state comes before the sensors, because a running daemon has the sensors.
+    """
+    findings = [_config(config)]
+    scorer = _examine_model(config, findings)
+    store = attempt("state", STORE_S, lambda: visit_store(config.state_dir, config.outbox_path))
+    findings.append(store if isinstance(store, Finding) else judge_store(store))
+    daemon_runs = not isinstance(store, Finding) and store.owned
+    with ThreadPoolExecutor(len(config.sensors) + 1) as pool:
+        sensors = [
+            pool.submit(_examine_sensor, config, sensor, scorer, daemon_runs=daemon_runs) for sensor in config.sensors
+        ]
+        broker = pool.submit(_examine_broker, config)
+        for rows in (*sensors, broker):
+            findings += rows.result()
+    return findings
+
+
+def _config(config: Config) -> Finding:
+    names = ", ".join(sensor.id for sensor in config.sensors)
+    return Finding("config", Result.PASS, f"unit {config.unit}, sensors {names}")
+
+
+def _examine_model(config: Config, findings: list[Finding]) -> Scorer | None:
+    bundle = attempt("bundle", BUNDLE_S, lambda: read_bundle(config.bundle))
+    if isinstance(bundle, Finding):
+        findings += [bundle, skipped("runtime", "bundle failed"), skipped("latency", "bundle failed")]
+        return None
+    findings.append(judge_bundle(bundle))
+    golden = attempt("runtime", RUNTIME_S, lambda: run_golden(bundle, config.runtime))
+    if isinstance(golden, Finding):
+        findings += [golden, skipped("latency", "runtime failed")]
+        return None
+    findings.append(judge_golden(golden))
+    times_ms = attempt("latency", LATENCY_S, lambda: time_windows(golden.scorer))
+    if isinstance(times_ms, Finding):
+        findings.append(times_ms)
+    else:
+        findings.append(judge_latency(times_ms, bundle.front_end, len(config.sensors)))
+    return golden.scorer
+
+
+def _examine_sensor(config: Config, sensor: Sensor, scorer: Scorer | None, *, daemon_runs: bool) -> list[Finding]:
+    spec = None if scorer is None else scorer.bundle.front_end
+    if daemon_runs:
+        reason = "the daemon is running and has the sensor"
+        findings = [skipped(f"{stage} {sensor.id}", reason) for stage in ("source", "sound")]
+    else:
+        findings = _listen_to(sensor, spec)
+    stage = f"calibration {sensor.id}"
+    if scorer is None:
+        return [*findings, skipped(stage, "bundle or runtime failed")]
+    path, required = config.site_path(sensor), sensor.site is not None
+    site = attempt(stage, CALIBRATION_S, lambda: load_calibration(path, scorer, required=required))
+    return [*findings, site if isinstance(site, Finding) else judge_calibration(stage, site)]
+
+
+def _listen_to(sensor: Sensor, spec: FrontEndSpec | None) -> list[Finding]:
+    source, sound = f"source {sensor.id}", f"sound {sensor.id}"
+    # The source gives up a little before the attempt does, so that its own words are heard.
+    heard = attempt(source, SENSOR_S, lambda: listen(sensor.source, patience_s=SENSOR_S - 1.0))
+    if isinstance(heard, Finding):
+        return [heard, skipped(sound, f"{source} failed")]
+    return [judge_source(source, heard, spec), judge_sound(sound, heard)]
+
+
+def _examine_broker(config: Config) -> list[Finding]:
+    if config.mqtt is None:
+        return [skipped("broker", "no broker configured")]
+    return check_broker(config.mqtt, config.unit, limit_s=BROKER_S)
