@@ -162,11 +162,12 @@ def band_means(clips: Sequence[Clip], spec: FrontEndSpec) -> dict[str, Array]:
     spectra = SpectrumBatch(spec)
     sums: dict[str, list[Array]] = {}
     for clip in clips:
-        windows = _grid(clip.samples, spec)
+        windows = window_grid(clip.samples, spec)
         sums.setdefault(clip.group, []).append(spectra.features(spectra.transform(windows)).mean(axis=1))
     return {group: np.median(np.concatenate(means), axis=0) for group, means in sums.items()}
 
 
-def _grid(samples: Array, spec: FrontEndSpec) -> Array:
+def window_grid(samples: Array, spec: FrontEndSpec) -> Array:
+    """The stretches of audio, shape (n, window_samples), that a unit's windows would be made of."""
     step = spec.window_hop_frames * spec.hop
     return sliding_window_view(samples, spec.window_samples)[::step]

@@ -23,7 +23,7 @@ from hydroear.dsp import FrontEndSpec
 from hydroear.errors import AudioError, UsageError
 from hydroear.model import Bundle, Golden, Model, available_runtimes, choose_runtime, load_model, write_bundle
 from hydroear.score import Scorer
-from hydroear_train.augment import Array, Augmentation, WindowSampler, band_means
+from hydroear_train.augment import Array, Augmentation, SpectrumBatch, WindowSampler, band_means, window_grid
 from hydroear_train.corpus import NORMAL, Clip, Entry, data_sha256, load_clips
 from hydroear_train.golden import golden_errors
 from hydroear_train.recipe import Recipe
@@ -134,10 +134,10 @@ def fit(
         embedding_mean=mean,
         projection=projection,
         normal_errors=np.zeros(0, np.float32),
-        golden=Golden(np.zeros((0, spec.window_samples), np.int16), (), {}),
+        golden=Golden(np.zeros((0, spec.window_samples), np.int16), np.zeros((0, spec.n_mels), np.float32), (), {}),
         provenance={},
     )
-    normal_errors, scored = _score_validation(bundle, validation, means, recipe)
+    normal_errors, scored = _score_validation(bundle, held_out, validation, means, recipe)
     metrics |= scored
     bundle = replace(
         bundle,
@@ -231,37 +231,37 @@ def _embedder(model: Model, quiet: bool) -> Callable[[Array], Array]:
 
 
 def _score_validation(
-    bundle: Bundle, validation: WindowSampler, means: dict[str, Array], recipe: Recipe
+    bundle: Bundle, held_out: Sequence[Clip], validation: WindowSampler, means: dict[str, Array], recipe: Recipe
 ) -> tuple[Array, dict[str, float]]:
-    """Score held-out windows as the unit does, each against the band mean of its own site."""
+    """Errors of held-out normal windows for a unit that knows no site; how well errors tell leaks where it does."""
     scorer = Scorer(bundle, choose_runtime())
+    spectra = SpectrumBatch(bundle.front_end)
+    normal_errors = [
+        scorer.score(features).error
+        for clip in held_out
+        for features in spectra.features(spectra.transform(window_grid(clip.samples, bundle.front_end)))
+    ]
     normal, leak, groups = validation.pairs(recipe.extractor.validation_pairs)
-    plain, plain_groups = validation.normals(recipe.extractor.validation_pairs, tilted=False)
 
-    def errors(windows: Array, sites: Sequence[str]) -> NDArray[np.float64]:
-        return np.array([scorer.score(w, means[site]).error for w, site in zip(windows, sites, strict=True)])
+    def errors(windows: Array) -> NDArray[np.float64]:
+        return np.array([scorer.score(w, means[site]).error for w, site in zip(windows, groups, strict=True)])
 
-    plain_errors = errors(plain, plain_groups)
-    metrics = {"error_auc": _auc(errors(normal, groups), errors(leak, groups))}
-    return plain_errors.astype(np.float32), metrics
+    return np.array(normal_errors, np.float32), {"error_auc": _auc(errors(normal), errors(leak))}
 
 
 def _golden(held_out: Sequence[Clip], validation: WindowSampler, means: dict[str, Array], bundle: Bundle) -> Golden:
-    """Two normal windows and the same with a loud leak, scored on every runtime that is installed.
-
-    They come from the sites nearest to what the bundle takes for normal, where errors are of ordinary size.
-    """
+    """Two normal windows and the same with a loud leak, scored on every runtime that is installed."""
     length = bundle.front_end.window_samples
-    nearest = sorted(held_out, key=lambda clip: float(np.sum(np.square(means[clip.group] - bundle.band_mean))))
-    audio, kinds = [], []
-    for clip in (nearest[0], nearest[min(1, len(nearest) - 1)]):
+    audio, kinds, band_means = [], [], []
+    for clip in (held_out[0], held_out[len(held_out) // 2]):
         normal = clip.samples[:length]
         leak = normal + _GOLDEN_LEAK * np.std(normal) * validation.leak_noise()
         for kind, samples in (("normal", normal), ("leak", leak)):
             scaled = samples * (0.5 / np.max(np.abs(samples)))
             audio.append(np.round(scaled * 32767).astype(np.int16))
             kinds.append(kind)
-    unscored = Golden(np.stack(audio), tuple(kinds), {})
+            band_means.append(means[clip.group])
+    unscored = Golden(np.stack(audio), np.stack(band_means), tuple(kinds), {})
     return replace(unscored, errors=golden_errors(replace(bundle, golden=unscored)))
 
 

@@ -75,8 +75,8 @@ def draw(
     for span in spans:
         if span.kind == "leak":
             score.axvspan(span.start_s, span.end_s, color="#bc4749", alpha=0.12, label="true leak")
-    score.set(ylabel="site score,\ndecades", ylim=(0, None))
-    score.legend(loc="upper left", fontsize="small", ncols=3)
+    score.set(ylabel="site score,\ndecades", ylim=(0, 17))
+    score.legend(loc="upper left", fontsize="small", ncols=3, frameon=False)
 
     begin_s = 0.0
     for window in windows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -57,7 +56,7 @@ class JsonLines:
                 position_s=round(report.position_s, 3),
                 previous=report.previous.value,
                 state=report.state.value,
-                event=event_step(report),
+                event=report.event,
                 reason=report.reason,
             )
 
@@ -110,20 +109,6 @@ def bar(decades: float | None) -> str:
         return f"[{' ' * _BAR_WIDTH}]   -"
     filled = round(min(1.0, decades / _BAR_DECADES) * _BAR_WIDTH)
     return f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {decades:4.1f}"
-
-
-def event_step(report: Report) -> str | None:
-    """``open`` when the report's change of state opens an event, ``close`` when it closes one."""
-    if report.state is State.LEAK and report.previous in (State.QUIET, State.WARNING, State.LEARNING):
-        return "open"
-    if report.state is State.QUIET and report.previous is State.LEAK:
-        return "close"
-    return None
-
-
-def complain(text: str) -> None:
-    """One line for a person, on standard error."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def _rounded(value: float | None, digits: int = 3) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 from hydroear.audio import Block, Gap
 from hydroear.audio.block import CLIP_LEVEL
@@ -12,6 +13,7 @@ from hydroear.audio.flatline import Flatline
 from hydroear.config.schema import Decision
 from hydroear.decide import Decider, Policy, State
 from hydroear.dsp import FrontEnd, FrontEndSpec, Window
+from hydroear.errors import AudioError
 from hydroear.score import SiteScorer
 
 
@@ -43,6 +45,8 @@ class Report:
         Time the models took; None if the window was not scored.
     reason
         Why the state is what it is, in plain words.
+    event
+        ``open`` where a leak begins, ``close`` where it is over, else None.
     """
 
     sensor: str
@@ -57,6 +61,7 @@ class Report:
     state: State
     score_ms: float | None
     reason: str
+    event: Literal["open", "close"] | None = None
 
     @property
     def changed(self) -> bool:
@@ -105,7 +110,10 @@ class Pipeline:
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._decision = decision
-        self._front_end = FrontEnd(spec, input_rate_hz=rate_hz)
+        try:
+            self._front_end = FrontEnd(spec, input_rate_hz=rate_hz)
+        except AudioError as error:
+            raise AudioError(error.what, where=sensor, expected=error.expected, fix=error.fix) from error
         self._decider = Decider(policy(decision, spec), leaking=leaking)
         self._flatline = Flatline(rate_hz)
         self._last_clip = -1
@@ -154,7 +162,11 @@ class Pipeline:
         score = self._scorer.score(window)
         score_ms = 1e3 * (time.perf_counter() - began_s)
         self.windows_scored += 1
+        was_leaking = self._decider.leaking
         state = self._decider.hear(window.end_s, score.decades)
+        event: Literal["open", "close"] | None = None
+        if self._decider.leaking is not was_leaking:
+            event = "close" if was_leaking else "open"
         return Report(
             self._sensor,
             window.index,
@@ -168,6 +180,7 @@ class Pipeline:
             state,
             score_ms,
             self._reason(state),
+            event,
         )
 
     def _reason(self, state: State) -> str:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 
 from hydroear.app.clock import stamper
-from hydroear.app.display import Display, event_step
+from hydroear.app.display import Display
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
 from hydroear.app.unit import DRAIN_S, load_site
-from hydroear.audio import Gap
+from hydroear.audio import open_recording
 from hydroear.capture import RecordingSource
 from hydroear.config import schema
 from hydroear.decide import State
-from hydroear.dsp import Window
+from hydroear.dsp import FrontEnd, FrontEndSpec, Window
 from hydroear.errors import AudioError, CalibrationError, LinkError, UsageError
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.mqtt import payloads
 from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
+
+_SHORT_WINDOWS = 100
+_DENSE = 12
+# So short a calibration is read with windows that overlap by eleven twelfths: they say little more, but what they say
+# does not hang on where the first one began.
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,14 @@ class Summary:
     state: State
 
 
-def sensor_name(path: Path) -> str:
-    """A name that topics can carry, from a file's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-")[:63] or "recording"
+def sensor_names(files: Sequence[Path]) -> list[str]:
+    """Names that topics can carry, made from the files' names; none is given twice."""
+    names: list[str] = []
+    for file in files:
+        stem = re.sub(r"[^A-Za-z0-9_.-]", "_", file.stem).lstrip("_.-")[:50] or "recording"
+        name = next(name for name in chain([stem], (f"{stem}-{n}" for n in count(2))) if name not in names)
+        names.append(name)
+    return names
 
 
 def replay(
@@ -96,7 +108,7 @@ def replay(
     site = load_site(site_path, required=True) if site_path is not None else None
     site_scorer = SiteScorer(scorer, site)
     sources = [RecordingSource([file], channel=channel, speed=speed) for file in files]
-    names = [sensor_name(file) for file in files]
+    names = sensor_names(files)
     pipelines = [
         Pipeline(
             name, rate_hz=source.rate_hz, spec=bundle.front_end, scorer=site_scorer, decision=decision, leaking=False
@@ -146,10 +158,9 @@ def replay(
             delivered = link.stop(DRAIN_S)
         if not delivered:
             raise LinkError(
-                f"{outbox.depth()} messages were not delivered ({link.last_error or 'not in time'})",
+                f"{outbox.depth()} messages were not delivered",
                 where=mqtt.url,
-                expected="a broker that takes them",
-                fix=f"they wait in {path} for the next replay with --mqtt",
+                fix=f"they wait in {path} and go out with the next replay that reaches the broker",
             )
     return summaries
 
@@ -161,21 +172,23 @@ def _play(
     opened: list[float] = []
     clipped = 0
     last: Report | None = None
-    while (piece := source.read()) is not None:
-        for report in pipeline.hear(piece):
-            if report.decades is not None:
-                decades.append(report.decades)
-            if event_step(report) == "open":
-                opened.append(round(report.position_s, 3))
-            clipped += report.clipped
-            last = report
-            if reporter is not None:
-                reporter.take(report, pipeline)
-            display(report)
+    try:
+        while (piece := source.read()) is not None:
+            for report in pipeline.hear(piece):
+                if report.decades is not None:
+                    decades.append(report.decades)
+                if report.event == "open":
+                    opened.append(round(report.position_s, 3))
+                clipped += report.clipped
+                last = report
+                if reporter is not None:
+                    reporter.take(report, pipeline)
+                display(report)
+    finally:
+        if last is not None and reporter is not None and reporter.event is not None:
+            reporter.end(last)
     if last is None:
         raise AudioError("shorter than one window", where=source.name, fix="give a longer recording")
-    if reporter is not None and reporter.event is not None:
-        reporter.end(last)
     return Summary(
         sensor=name,
         windows_scored=pipeline.windows_scored,
@@ -217,26 +230,33 @@ def calibrate_on_recordings(
         )
     bundle = read_bundle(bundle_path)
     scorer = Scorer(bundle, choose_runtime(runtime))
-    segments = [_windows(file, scorer, channel, from_s, to_s) for file in files]
+    sources = [RecordingSource([file], channel=channel) for file in files]
+    spec = bundle.front_end
+    if sum(_seconds(file) for file in files) < _SHORT_WINDOWS * spec.window_s:
+        spec = replace(spec, window_hop_frames=max(1, spec.window_frames // _DENSE))
+    segments = [
+        _windows(source, file, spec, from_s, math.inf if to_s is None else to_s)
+        for source, file in zip(sources, files, strict=True)
+    ]
     return calibrate(segments, scorer)
 
 
-def _windows(file: Path, scorer: Scorer, channel: int, from_s: float, to_s: float | None) -> list[Window]:
-    from hydroear.dsp import FrontEnd
+def _seconds(file: Path) -> float:
+    with open_recording(file) as recording:
+        return recording.frames / recording.rate_hz
 
-    source = RecordingSource([file], channel=channel)
-    front_end = FrontEnd(scorer.bundle.front_end, input_rate_hz=source.rate_hz)
+
+def _windows(source: RecordingSource, file: Path, spec: FrontEndSpec, from_s: float, to_s: float) -> list[Window]:
+    front_end = FrontEnd(spec, input_rate_hz=source.rate_hz)
     windows: list[Window] = []
-    first, end = round(from_s * source.rate_hz), None if to_s is None else round(to_s * source.rate_hz)
     while (piece := source.read()) is not None:
-        assert not isinstance(piece, Gap)
-        begin, stop = max(0, first - piece.first_index), None if end is None else max(0, end - piece.first_index)
-        windows += front_end.push(piece.samples[begin:stop, 0])
+        inside = np.arange(piece.first_index, piece.end_index) / source.rate_hz
+        windows += front_end.push(piece.samples[(from_s <= inside) & (inside < to_s), 0])
     if not windows:
         raise CalibrationError(
-            f"no whole window between {from_s:g} s and {'the end' if to_s is None else f'{to_s:g} s'}",
+            f"no whole window between {from_s:g} s and {'the end' if math.isinf(to_s) else f'{to_s:g} s'}",
             where=file,
-            expected=f"at least {scorer.bundle.front_end.window_s:.2f} s of audio",
+            expected=f"at least {spec.window_s:.2f} s of audio",
             fix="give a longer stretch",
         )
     return windows

@@ -57,15 +57,14 @@ class Reporter:
 
     def take(self, report: Report, pipeline: Pipeline) -> None:
         """Queue what this report gives reason to say."""
-        event = self.event
-        if report.state is State.LEAK and event is None:
+        if report.event == "open":
             opened = datetime.now(UTC)
             self.event = OpenEvent(f"{self._sensor}-{opened:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}", opened)
             self._say(report, "open")
-        elif event is not None and report.state is State.QUIET:
+        elif report.event == "close":
             self._say(report, "close")
         elif (
-            event is not None
+            self.event is not None
             and report.decades is not None
             and report.position_s - self._updated_s >= self._update_every_s
         ):

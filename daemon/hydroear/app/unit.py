@@ -18,12 +18,12 @@ import numpy as np
 from hydroear import __version__
 from hydroear.app.clock import stamper
 from hydroear.app.display import Display
-from hydroear.app.pipeline import Pipeline
+from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
 from hydroear.capture import Source, open_source
 from hydroear.config import schema
 from hydroear.decide import State
-from hydroear.errors import HydroearError
+from hydroear.errors import AudioError, CaptureError
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
 from hydroear.mqtt import payloads, topics
@@ -115,7 +115,8 @@ class Unit:
     def __init__(self, config: schema.Config, *, display: Display, notifier: Notifier) -> None:
         self._config, self._display, self._notifier = config, display, notifier
         self._stopping = threading.Event()
-        self._failures: list[HydroearError] = []
+        self._broken: BaseException | None = None
+        self._deaf = False
         self._parts = ExitStack()
         self._started_s = time.monotonic()
         try:
@@ -168,29 +169,37 @@ class Unit:
             self._config.mqtt, unit=self._config.unit, outbox=self._outbox, birth=self._birth, status=self._status
         )
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Listen until every source has ended or :meth:`stop` is called; then deliver what can be delivered.
+
+        Returns
+        -------
+        bool
+            Whether every sensor was heard to its end. A source that fails is logged, and the others go on.
 
         Raises
         ------
         HydroearError
-            The first failure of a sensor, after the others have ended.
+            If the outbox or the display fails: what cannot be told need not be heard.
         """
         threads = [threading.Thread(target=self._listen, args=(ear,), name=ear.sensor) for ear in self._ears]
         if self._link is not None:
             self._link.start()
         for thread in threads:
             thread.start()
-        health_s = time.monotonic()
-        seq = 0
-        while any(thread.is_alive() for thread in threads) and not self._stopping.wait(0.2):
-            if time.monotonic() >= health_s:
-                health_s += self._config.publish.health_every_s
-                self._outbox.put(self._health(seq))
-                seq += 1
-        self._shut_down(threads)
-        if self._failures:
-            raise self._failures[0]
+        try:
+            health_s = time.monotonic()
+            seq = 0
+            while any(thread.is_alive() for thread in threads) and not self._stopping.wait(0.2):
+                if time.monotonic() >= health_s:
+                    health_s += self._config.publish.health_every_s
+                    self._outbox.put(self._health(seq))
+                    seq += 1
+        finally:
+            self._shut_down(threads)
+        if self._broken is not None:
+            raise self._broken
+        return not self._deaf
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from a signal handler."""
@@ -205,10 +214,10 @@ class Unit:
             thread.join()
         if self._link is not None and not self._link.stop(DRAIN_S):
             log.warning(
-                "%d messages wait in %s: %s; they are sent when the unit runs again and reaches the broker",
+                "%d messages were not delivered; they wait in %s and are sent when the unit runs again and reaches "
+                "the broker",
                 self._outbox.depth(),
                 self._config.outbox_path,
-                self._link.last_error or "not delivered in time",
             )
         self._parts.close()
 
@@ -216,17 +225,23 @@ class Unit:
         try:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
                 for report in ear.pipeline.hear(piece):
-                    if report.score_ms is not None:
-                        ear.latencies_ms.append(report.score_ms)
-                    ear.reporter.take(report, ear.pipeline)
-                    self._display(report)
-                    if report.score_ms is not None or report.state is State.FAULT:
-                        self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
-        except HydroearError as error:
+                    self._tell(ear, report)
+        except (AudioError, CaptureError) as error:
             log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
-            self._failures.append(error)
+            self._deaf = True
+        except BaseException as error:
+            self._broken = error
+            self._stopping.set()
         finally:
             self._heartbeat.leave(ear.sensor)
+
+    def _tell(self, ear: Ear, report: Report) -> None:
+        if report.score_ms is not None:
+            ear.latencies_ms.append(report.score_ms)
+        ear.reporter.take(report, ear.pipeline)
+        self._display(report)
+        if report.score_ms is not None or report.state is State.FAULT:
+            self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
 
     def _birth(self) -> bytes:
         body = payloads.Birth(

@@ -29,7 +29,14 @@ FORMAT = "hydroear-bundle"
 FORMAT_VERSION = 1
 _MAX_BYTES = 64 * 2**20
 _MODELS = ("extractor.tflite", "autoencoder.tflite")
-_ARRAYS = ("band_mean.npy", "embedding_mean.npy", "projection.npy", "normal_errors.npy", "golden_audio.npy")
+_ARRAYS = (
+    "band_mean.npy",
+    "embedding_mean.npy",
+    "projection.npy",
+    "normal_errors.npy",
+    "golden_audio.npy",
+    "golden_band_means.npy",
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -41,6 +48,8 @@ class Golden:
     ----------
     audio
         int16, shape (windows, window_samples), at the front end's rate.
+    band_means
+        float32, shape (windows, n_mels): what each band is at the site of each window, in dB.
     kinds
         What each window is: ``normal`` or ``leak``.
     errors
@@ -48,6 +57,7 @@ class Golden:
     """
 
     audio: NDArray[np.int16]
+    band_means: NDArray[np.float32]
     kinds: tuple[str, ...]
     errors: dict[str, tuple[float, ...]]
 
@@ -71,7 +81,8 @@ class Bundle:
         float32, shapes (embedding,) and (embedding, whitened): the autoencoder sees ``(e - mean) @ projection``, which
         has mean 0 and variance 1 in every component over normal windows.
     normal_errors
-        float32, shape (n,), sorted: reconstruction errors of held-out normal windows.
+        float32, shape (n,), sorted: reconstruction errors of held-out normal windows, one a window hop, as a unit
+        scores them that knows no site.
     golden
         Windows with known scores.
     provenance
@@ -114,6 +125,7 @@ def write_bundle(path: Path, bundle: Bundle) -> str:
         "projection.npy": _npy(bundle.projection),
         "normal_errors.npy": _npy(bundle.normal_errors),
         "golden_audio.npy": _npy(bundle.golden.audio),
+        "golden_band_means.npy": _npy(bundle.golden.band_means),
     }
     manifest = {
         "format": FORMAT,
@@ -179,6 +191,7 @@ def read_bundle(path: Path) -> Bundle:
         arrays = {name: np.load(io.BytesIO(members[name]), allow_pickle=False) for name in _ARRAYS}
         golden = Golden(
             audio=arrays["golden_audio.npy"],
+            band_means=arrays["golden_band_means.npy"],
             kinds=tuple(str(kind) for kind in manifest["golden"]["kinds"]),
             errors={
                 str(runtime): tuple(float(e) for e in errors)
@@ -266,6 +279,7 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
         "band_mean": (bundle.band_mean.shape, (spec.n_mels,)),
         "projection": (bundle.projection.shape[:1], (embedding,)),
         "golden audio": (bundle.golden.audio.shape, (len(bundle.golden.kinds), spec.window_samples)),
+        "golden band means": (bundle.golden.band_means.shape, (len(bundle.golden.kinds), spec.n_mels)),
         "normal_errors": (bundle.normal_errors.shape, (bundle.normal_errors.size,)),
     }
     for name, (shape, right) in expected.items():
@@ -276,7 +290,13 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
                 expected=f"{right}",
                 fix="export the bundle again",
             )
-    numbers = (bundle.band_mean, bundle.embedding_mean, bundle.projection, bundle.normal_errors)
+    numbers = (
+        bundle.band_mean,
+        bundle.embedding_mean,
+        bundle.projection,
+        bundle.normal_errors,
+        bundle.golden.band_means,
+    )
     if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in numbers):
         raise BundleError("an array holds no finite float32 numbers", where=path, fix="export the bundle again")
 

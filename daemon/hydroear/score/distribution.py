@@ -12,6 +12,9 @@ MAX_DECADES = 12.0
 """Where tail probabilities are cut off: nobody has measured a rarer one."""
 
 
+PRIOR_VALUES = 8.0
+"""How many values the expected deviation counts as. A choice: a minute of audio outweighs it."""
+
 _MAD_OF_GAUSSIAN = 0.6744897501960817
 """Median absolute deviation of a Gaussian over its standard deviation."""
 
@@ -25,23 +28,31 @@ class Distribution:
     mean, deviation
         Of the Gaussian.
     independent
-        How many independent values they are worth, at least 2: windows that overlap count once.
+        How many independent values the mean is worth, at least 1: windows that overlap count once.
+    freedom
+        Degrees of freedom of the deviation.
     """
 
     mean: float
     deviation: float
     independent: float
+    freedom: float
 
     @classmethod
-    def of(cls, values: ArrayLike, *, independent: float) -> Distribution:
+    def of(cls, values: ArrayLike, *, independent: float, expected_deviation: float) -> Distribution:
         """Describe values, shape (n,), by median and median absolute deviation.
 
-        Somebody draws water while a site is learned; that must not widen what passes for normal.
+        Somebody draws water while a site is learned; that must not widen what passes for normal. Few values hardly
+        tell a deviation, so it is pooled with the expected one, which counts as :data:`PRIOR_VALUES` values (a scaled
+        inverse-chi-square prior; A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.3).
         """
         values = np.asarray(values, dtype=np.float64)
+        independent = max(1.0, float(independent))
         median = float(np.median(values))
         deviation = float(np.median(np.abs(values - median))) / _MAD_OF_GAUSSIAN
-        return cls(median, deviation + 1e-6, max(2.0, float(independent)))
+        freedom = PRIOR_VALUES + independent
+        pooled = (PRIOR_VALUES * expected_deviation**2 + independent * deviation**2) / freedom
+        return cls(median, float(np.sqrt(pooled)), independent, freedom)
 
     def standardised(self, value: float) -> float:
         """How many deviations the value lies above the mean."""
@@ -50,11 +61,10 @@ class Distribution:
     def decades(self, value: float) -> float:
         """Minus log10 of the probability that a normal value is this high or higher, 0 to :data:`MAX_DECADES`.
 
-        The predictive distribution of the next value of a Gaussian whose mean and variance were estimated from n values
-        is Student's t with n - 1 degrees of freedom, scaled by ``s * sqrt(1 + 1/n)`` (A. Gelman et al., "Bayesian Data
-        Analysis", 3rd ed., 2013, section 3.2): a short calibration makes every score less certain.
+        The predictive distribution of the next value of a Gaussian whose mean and variance were estimated is Student's
+        t, scaled by ``s * sqrt(1 + 1/n)`` (A. Gelman et al., section 3.2): a short calibration makes every score less
+        certain.
         """
-        n = self.independent
-        t = self.standardised(value) / np.sqrt(1.0 + 1.0 / n)
-        probability = max(float(stdtr(n - 1.0, -t)), 10.0**-MAX_DECADES)
+        t = self.standardised(value) / np.sqrt(1.0 + 1.0 / self.independent)
+        probability = max(float(stdtr(self.freedom, -t)), 10.0**-MAX_DECADES)
         return float(-np.log10(probability))

@@ -87,9 +87,9 @@ class Scorer:
         """Errors of the golden windows through the whole front end and both models, on this runtime."""
         spec = self.bundle.front_end
         errors = []
-        for pcm in self.bundle.golden.audio:
+        for pcm, band_mean in zip(self.bundle.golden.audio, self.bundle.golden.band_means, strict=True):
             windows = FrontEnd(spec, input_rate_hz=spec.rate_hz).push(pcm.astype(np.float32) / np.float32(32768))
-            errors.append(self.score(windows[0].features).error)
+            errors.append(self.score(windows[0].features, band_mean).error)
         return tuple(errors)
 
     def check_golden(self) -> float:

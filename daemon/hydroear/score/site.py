@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hydroear.dsp import Window
 from hydroear.errors import BundleError, CalibrationError
+from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
 from hydroear.score.scorer import Score, Scorer
 
@@ -51,9 +52,9 @@ class SiteHead:
         The covariance is the posterior mean under an inverse-Wishart prior around the identity, which is what the
         embedding's covariance is over the trainer's normals; the prior counts as many windows as there are dimensions
         (A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.6). The farthest quarter of the windows is
-        left out, again and again, as in the concentration steps of P. J. Rousseeuw and K. Van Driessen, "A fast algorithm
-        for the minimum covariance determinant estimator", Technometrics 41, 1999: somebody draws water while a site is
-        learned.
+        left out, again and again, as in the concentration steps of P. J. Rousseeuw and K. Van Driessen, "A fast
+        algorithm for the minimum covariance determinant estimator", Technometrics 41, 1999: somebody draws
+        water while a site is learned.
         """
         kept = embeddings
         for _ in range(_TRIMMING_STEPS):
@@ -220,10 +221,13 @@ class SiteScorer:
                 fix="run hydroear calibrate again with this bundle",
             )
         self._scorer, self._site = scorer, site
-        errors = scorer.bundle.normal_errors
-        if len(errors) < 2:
-            raise BundleError("holds no normal scores", where=scorer.bundle.name, fix="export the bundle again")
-        self._bundle_errors = Distribution.of(np.log(errors + 1e-12), independent=len(errors))
+        bundle = scorer.bundle
+        if len(bundle.normal_errors) < 2:
+            raise BundleError("holds no normal scores", where=bundle.name, fix="export the bundle again")
+        independent = len(bundle.normal_errors) * min(1.0, bundle.front_end.window_hop_s / bundle.front_end.window_s)
+        self._bundle_errors = Distribution.of(
+            np.log(bundle.normal_errors + 1e-12), independent=independent, expected_deviation=expected_deviation(bundle)
+        )
 
     def score(self, window: Window) -> SiteScore:
         """Score one window."""
@@ -235,6 +239,15 @@ class SiteScorer:
         return SiteScore(site.fused.decades(_fuse(score, site.head, site.error, site.distance)), score.error)
 
 
+def expected_deviation(bundle: Bundle) -> float:
+    """What the log of an error or a distance should scatter by at one site.
+
+    Both are means of k squares. For k independent Gaussians the mean of squares has the relative variance 2/k, which is
+    the variance of its logarithm to first order.
+    """
+    return float(np.sqrt(2.0 / bundle.projection.shape[1]))
+
+
 def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalibration:
     """Learn a site from normal audio.
 
@@ -244,7 +257,7 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
     Parameters
     ----------
     segments
-        Windows of each uninterrupted stretch of audio, in order. One stretch is cut into parts.
+        Windows of each uninterrupted stretch of audio, in order, however much they overlap.
     scorer
         The bundle at work.
 
@@ -255,7 +268,7 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
     """
     spec = scorer.bundle.front_end
     windows = [window for segment in segments for window in segment]
-    independent = sum(_independent(len(segment), spec.window_hop_s / spec.window_s) for segment in segments)
+    independent = sum((segment[-1].end_s - segment[0].start_s) / spec.window_s for segment in segments if segment)
     if independent < MIN_INDEPENDENT_WINDOWS:
         raise CalibrationError(
             f"{len(windows)} windows of audio are too few",
@@ -276,8 +289,9 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
             score = scorer.score(window.features, mean)
             errors.append(_log(score.error))
             distances.append(_log(head.distance(score.embedding)))
-    error = Distribution.of(errors, independent=independent)
-    distance = Distribution.of(distances, independent=independent)
+    expected = expected_deviation(scorer.bundle)
+    error = Distribution.of(errors, independent=independent, expected_deviation=expected)
+    distance = Distribution.of(distances, independent=independent, expected_deviation=expected)
     fused = [0.5 * (error.standardised(e) + distance.standardised(d)) for e, d in zip(errors, distances, strict=True)]
     band_mean, head = _learn(windows, scorer, independent)
     return SiteCalibration(
@@ -286,7 +300,7 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
         head=head,
         error=error,
         distance=distance,
-        fused=Distribution.of(fused, independent=independent),
+        fused=Distribution.of(fused, independent=independent, expected_deviation=1.0),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
     )
@@ -299,23 +313,22 @@ def _learn(windows: Sequence[Window], scorer: Scorer, independent: float) -> tup
 
 
 def _folds(segments: Sequence[Sequence[Window]]) -> list[tuple[list[Window], list[Window]]]:
-    """Parts of the audio with the rest of it; windows of one part never overlap those of another by more than one."""
+    """Parts of the audio, each with the rest of it; windows of one part share no audio with those of another."""
     parts: list[list[Window]] = [list(segment) for segment in segments if segment]
     while len(parts) < _FOLDS and max(len(part) for part in parts) >= 2 * _FOLDS:
         longest = max(range(len(parts)), key=lambda i: len(parts[i]))
-        part = parts.pop(longest)
-        parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+        parts += _halves(parts.pop(longest))
     if len(parts) == 1:
-        half = len(parts[0]) // 2
-        parts = [parts[0][:half], parts[0][half:]]
+        parts = _halves(parts[0])
     groups: list[list[Window]] = [[] for _ in range(min(_FOLDS, len(parts)))]
     for number, part in enumerate(parts):
         groups[number % len(groups)] += part
     return [(group, [window for other in groups if other is not group for window in other]) for group in groups]
 
 
-def _independent(windows: int, hop_per_window: float) -> float:
-    return 1.0 + (windows - 1) * min(1.0, hop_per_window) if windows else 0.0
+def _halves(part: list[Window]) -> list[list[Window]]:
+    first = part[: len(part) // 2]
+    return [first, [window for window in part if window.start_s >= first[-1].end_s]]
 
 
 def _fuse(score: Score, head: SiteHead, error: Distribution, distance: Distribution) -> float:
