@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     try:
         args = _parser().parse_args(argv)
-        logging.basicConfig(
-            level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-        )
+        _log_to_stderr(logging.DEBUG if args.verbose else logging.WARNING)
         code: int = args.func(args)
         sys.stdout.flush()
     except ConfigError as error:
@@ -43,6 +42,13 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return code
+
+
+def _log_to_stderr(level: int) -> None:
+    """In the form of all that is said on standard error: ``hydroear: warning: …``."""
+    for known in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        logging.addLevelName(known, logging.getLevelName(known).lower())
+    logging.basicConfig(level=level, format="hydroear: %(levelname)s: %(message)s")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,8 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     display = JsonLines(sys.stdout) if args.json else Lines(sys.stdout)
     unit = Unit(load_config(args.config), display=display, notifier=Notifier.from_environment())
     install_stop(unit.stop)
-    unit.run()
-    return 0
+    return 0 if unit.run() else 1
 
 
 def _add_replay(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -125,6 +130,8 @@ def _replay(args: argparse.Namespace) -> int:
     from hydroear.config import schema
     from hydroear.config.loader import load_section
 
+    if not re.fullmatch(schema.NAME_PATTERN, args.unit):
+        raise UsageError(f"bad name {args.unit!r}", where="--unit", expected=schema.NAME_EXPECTED)
     decision = load_section(schema.Decision, _pairs(args.decision), "--decision")
     mqtt = None
     if args.mqtt is not None:
@@ -163,7 +170,8 @@ def _print_summaries(summaries: list[dict[str, object]]) -> None:
         assert isinstance(events, tuple)
         times = ", ".join(f"{at_s:.1f} s" for at_s in events) or "none"
         print(
-            f"{row['sensor']:<36} {row['windows_scored']:>6} {row['windows_skipped']:>7} {median:>7} {highest:>7}  {times}"
+            f"{row['sensor']:<36} {row['windows_scored']:>6} {row['windows_skipped']:>7} "
+            f"{median:>7} {highest:>7}  {times}"
         )
 
 

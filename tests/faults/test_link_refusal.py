@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker import Mosquitto, wait_for
-from hydroear.errors import LinkError
+from hydroear.errors import LinkError, UsageError
 from hydroear.message import Kind, Message
 from hydroear.mqtt import Link
 from hydroear.outbox import Outbox
@@ -38,7 +38,7 @@ def test_a_refused_login_is_reported_and_loses_nothing(
     password_file.write_text("wrong battery")
     login = {"username": "unit", "password_file": password_file, "protocol": protocol}
     refused = make_link(broker.url, **login)
-    wait_for(lambda: "refuses this unit: Not authorized; check mqtt.username" in refused.last_error, "the refusal")
+    wait_for(lambda: "refuses user unit: Not authorized; check mqtt.username" in refused.last_error, "the refusal")
     assert not refused.connected
     assert outbox.depth() == 1
     assert not refused.stop(1.0)
@@ -102,9 +102,9 @@ def test_an_unusable_password_file_is_reported_before_any_connection(
 
 
 def test_a_password_needs_a_user_and_a_port_must_exist(make_link: Callable[..., Link], password_file: Path) -> None:
-    with pytest.raises(LinkError, match=r"set mqtt\.username"):
+    with pytest.raises(UsageError, match=r"set mqtt\.username"):
         make_link("mqtt://127.0.0.1", password_file=password_file)
-    with pytest.raises(LinkError, match="is not a broker"):
+    with pytest.raises(UsageError, match="is not a broker"):
         make_link("mqtt://127.0.0.1:99999")
 
 

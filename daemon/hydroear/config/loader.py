@@ -69,7 +69,7 @@ def load_section(section: type[AnySection], values: dict[str, str], origin: str)
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        problems = [explain(detail) for detail in error.errors(include_url=False)]
+        problems = [explain(detail, section) for detail in error.errors(include_url=False)]
         raise ConfigError([f"{origin}: {problem}" for problem in problems]) from error
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from hydroear.config.document import Place
-from hydroear.config.schema import Config
+from hydroear.config.schema import Config, Section
 from hydroear.errors import HydroearError
 
 JsonSchema = Mapping[str, Any]
@@ -38,9 +38,9 @@ class Problem:
         return str(HydroearError(self.what, where=place_text(self.place), expected=self.expected, fix=self.fix))
 
 
-def explain(detail: ErrorDetails) -> Problem:
-    """Put what pydantic found into words."""
-    place, schema, parent = _locate(detail["loc"])
+def explain(detail: ErrorDetails, model: type[Section] = Config) -> Problem:
+    """Put what pydantic found in a section, or in a whole configuration, into words."""
+    place, schema, parent = _locate(detail["loc"], model)
     value = detail["input"]
     match detail["type"]:
         case "missing":
@@ -86,14 +86,14 @@ def value_text(value: object) -> str:
 
 
 @cache
-def _root() -> JsonSchema:
-    return Config.model_json_schema()
+def _schema(model: type[Section]) -> JsonSchema:
+    return model.model_json_schema()
 
 
-def _locate(location: tuple[int | str, ...]) -> tuple[Place, JsonSchema, JsonSchema]:
+def _locate(location: tuple[int | str, ...], model: type[Section]) -> tuple[Place, JsonSchema, JsonSchema]:
     """Place, schema and schema of the section around; pydantic's location also names union members."""
     place: Place = ()
-    schema = parent = _root()
+    schema = parent = _schema(model)
     for part in location:
         if "discriminator" in schema:
             schema = _resolved({"$ref": schema["discriminator"]["mapping"][part]})
@@ -111,7 +111,7 @@ def _resolved(schema: JsonSchema) -> JsonSchema:
         if choice.get("type") != "null":
             return {**_resolved(choice), **own}
     if "$ref" in schema:
-        return {**_root()["$defs"][schema["$ref"].removeprefix("#/$defs/")], **own}
+        return {**_schema(Config)["$defs"][schema["$ref"].removeprefix("#/$defs/")], **own}
     return schema
 
 

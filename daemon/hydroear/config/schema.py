@@ -7,13 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Identifier = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
-        json_schema_extra={"expected": "1 to 63 letters, digits, _ . or -, the first a letter or digit"},
-    ),
-]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+NAME_EXPECTED = "1 to 63 letters, digits, _ . or -, the first a letter or digit"
+Identifier = Annotated[str, Field(pattern=NAME_PATTERN, json_schema_extra={"expected": NAME_EXPECTED})]
 
 
 class Section(BaseModel):

@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from hydroear.config.schema import Mqtt
-from hydroear.errors import LinkError
+from hydroear.errors import LinkError, UsageError
 
 DEFAULT_PORT = 1883
 HANG_UP_S = 2.0
@@ -43,7 +43,7 @@ def broker_address(settings: Mqtt) -> Address:
 
     Raises
     ------
-    LinkError
+    UsageError
         The URL names none.
     """
     url = urlsplit(settings.url)
@@ -52,7 +52,7 @@ def broker_address(settings: Mqtt) -> Address:
     except ValueError:
         port = 0
     if not url.hostname or not port:
-        raise LinkError(f"{settings.url} is not a broker", where="mqtt.url", expected="mqtt://HOST[:PORT]")
+        raise UsageError(f"{settings.url} is not a broker", where="mqtt.url", expected="mqtt://HOST[:PORT]")
     return Address(url.hostname, port)
 
 
@@ -62,21 +62,24 @@ def make_client(settings: Mqtt, client_id: str) -> Client:
     Raises
     ------
     LinkError
-        The password cannot be read, or belongs to nobody.
+        The password cannot be read.
+    UsageError
+        It belongs to nobody.
     """
     protocol = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
     if settings.username is not None:
         client.username_pw_set(settings.username, _password(settings))
     elif settings.password_file is not None:
-        raise LinkError("a password without a user name", where="mqtt.password_file", fix="set mqtt.username as well")
+        raise UsageError("a password without a user name", where="mqtt.password_file", fix="set mqtt.username as well")
     return client
 
 
-def refusal(address: Address, reason: ReasonCode) -> LinkError:
+def refusal(address: Address, reason: ReasonCode, username: str | None = None) -> LinkError:
     """Why the broker did not let this unit in, and what to do."""
+    who = "this unit" if username is None else f"user {username}"
     fix = _REMEDIES.get(str(reason), "look into the broker's log")
-    return LinkError(f"broker {address} refuses this unit: {reason}", fix=fix)
+    return LinkError(f"broker {address} refuses {who}: {reason}", fix=fix)
 
 
 def hang_up(client: Client) -> None:

@@ -100,8 +100,8 @@ class Link:
 
     Raises
     ------
-    LinkError
-        The URL or the password file cannot be used.
+    LinkError, UsageError
+        The password file or the URL cannot be used.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class Link:
         self._make_birth = birth
         self._make_status = status
         self._address = broker_address(settings)
+        self._username = settings.username
         self._keepalive_s = settings.keepalive_s
         self._client = self._make_client(settings, reconnect_s)
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -156,7 +157,7 @@ class Link:
         self._client.loop_start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Deliver what is left if connected, say goodbye, disconnect.
+        """Deliver what is left if connected or about to be, say goodbye, disconnect.
 
         Parameters
         ----------
@@ -194,7 +195,7 @@ class Link:
         self, client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._work.put(partial(self._on_trouble, str(refusal(self._address, reason))))
+            self._work.put(partial(self._on_trouble, str(refusal(self._address, reason, self._username))))
             return
         # paho would send again what was not acknowledged, after whatever is published now, so out of
         # order. Those messages are still in the outbox, in order.
@@ -242,8 +243,12 @@ class Link:
 
     def _step_until(self, done: Callable[[], bool]) -> None:
         deadline_s = self._deadline_s or 0.0
-        while self.connected and not done() and (left_s := deadline_s - time.monotonic()) > 0:
+        while self._has_hope() and not done() and (left_s := deadline_s - time.monotonic()) > 0:
             self._step(left_s)
+
+    def _has_hope(self) -> bool:
+        """Connected, or at a first attempt that has not failed yet: a short recording ends before it is accepted."""
+        return self.connected or not self.last_error
 
     def _step(self, timeout_s: float | None) -> None:
         try:
