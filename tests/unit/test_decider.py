@@ -1,0 +1,160 @@
+"""A leak is what stays: taps stop, recheck and hysteresis hold, and a deaf sensor decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hydroear.decide import Decider, Policy, State
+
+POLICY = Policy(
+    horizon_s=20.0, low_percentile=20.0, raise_decades=3.0, clear_decades=1.5, recheck_s=5.0, clear_s=15.0, hop_s=1.0
+)
+LOW, BETWEEN, HIGH = 0.3, 2.0, 6.0
+WINDOWS = int(POLICY.horizon_s / POLICY.hop_s)
+"""Windows in a horizon."""
+
+
+def hear(decider: Decider, scores: Iterable[float], *, after_s: float = 0.0) -> list[State]:
+    """States after windows that end 1, 2, … hops after `after_s`."""
+    return [decider.hear(after_s + k * POLICY.hop_s, score) for k, score in enumerate(scores, start=1)]
+
+
+def quiet_decider() -> Decider:
+    """A decider that has heard low scores until second 20."""
+    decider = Decider(POLICY)
+    hear(decider, [LOW] * WINDOWS)
+    return decider
+
+
+def leaking_decider() -> Decider:
+    """A decider that has heard high scores until second 60."""
+    decider = Decider(POLICY)
+    hear(decider, [HIGH] * 60)
+    return decider
+
+
+def test_it_learns_until_it_has_listened_for_one_horizon() -> None:
+    assert hear(Decider(POLICY), [LOW] * WINDOWS) == [State.LEARNING] * (WINDOWS - 1) + [State.QUIET]
+
+
+def test_a_leak_warns_when_it_fills_the_horizon_and_is_one_when_it_is_still_there_at_the_recheck() -> None:
+    states = hear(quiet_decider(), [HIGH] * 40, after_s=20.0)
+    warned, leaked = states.index(State.WARNING), states.index(State.LEAK)
+    # 80 % of the horizon: the percentile reaches the raise level between the 16th and the 17th high window.
+    assert warned + 1 in (16, 17)
+    assert leaked - warned == POLICY.recheck_s
+    assert states == [State.QUIET] * warned + [State.WARNING] * (leaked - warned) + [State.LEAK] * (40 - leaked)
+
+
+@given(st.integers(0, WINDOWS - 1), st.floats(HIGH, 12.0), st.integers(0, WINDOWS))
+def test_a_tap_that_stops_before_the_horizon_is_full_never_warns(length: int, score: float, pause: int) -> None:
+    decider = Decider(replace(POLICY, low_percentile=0.0, recheck_s=0.0))
+    scores = [LOW] * WINDOWS + [score] * length + [LOW] * (1 + pause) + [score] * length + [LOW] * WINDOWS
+    assert set(hear(decider, scores)) <= {State.LEARNING, State.QUIET}
+
+
+@given(st.sampled_from([0.0, 10.0, 20.0, 35.0, 50.0]), st.data())
+def test_the_percentile_is_how_many_windows_may_be_low_in_a_leak(low_percentile: float, data: st.DataObject) -> None:
+    rank = low_percentile / 100.0 * (WINDOWS - 1)
+    few, many = int(rank), int(rank) + 2  # with few low windows the percentile is a high one, with many a low one
+    for count, leaks in ((few, True), (many, False)):
+        low_at = data.draw(st.sets(st.integers(0, WINDOWS - 1), min_size=count, max_size=count))
+        decider = Decider(replace(POLICY, low_percentile=low_percentile))
+        period = [LOW if k in low_at else HIGH for k in range(WINDOWS)]
+        assert (State.LEAK in hear(decider, period * 3)) is leaks
+
+
+def test_a_warning_that_is_neither_high_nor_low_stands_and_one_that_is_low_ends() -> None:
+    decider = Decider(replace(POLICY, recheck_s=30.0))
+    assert hear(decider, [HIGH] * 40)[-1] is State.WARNING
+    assert set(hear(decider, [BETWEEN] * 60, after_s=40.0)) == {State.WARNING}
+    assert hear(decider, [LOW] * WINDOWS, after_s=100.0)[-1] is State.QUIET
+
+
+def test_a_leak_is_over_only_when_it_has_been_low_for_the_clear_time() -> None:
+    decider = leaking_decider()
+    assert set(hear(decider, [BETWEEN] * 60, after_s=60.0)) == {State.LEAK}
+    states = hear(decider, [LOW] * 30, after_s=120.0)
+    assert states.index(State.QUIET) + 1 in range(int(0.8 * POLICY.clear_s), int(POLICY.clear_s) + 1)
+    assert set(states[states.index(State.QUIET) :]) == {State.QUIET}
+
+
+def test_a_leak_that_stopped_being_heard_for_a_restart_is_still_one_until_it_has_been_low() -> None:
+    assert Decider(POLICY, leaking=True).state is State.LEAK
+    assert set(hear(Decider(POLICY, leaking=True), [HIGH] * 60)) == {State.LEAK}
+    states = hear(Decider(POLICY, leaking=True), [LOW] * 30)
+    assert states.index(State.QUIET) + 1 == POLICY.clear_s
+
+
+def test_too_few_windows_in_the_horizon_decide_nothing() -> None:
+    """A third of the windows arrive: never half of a horizon."""
+    decider = quiet_decider()
+    states = [decider.hear(20.0 + 3.0 * k, HIGH) for k in range(1, 40)]
+    assert set(states) == {State.QUIET}
+
+
+def test_after_a_long_loss_it_decides_again_when_half_of_the_horizon_was_heard() -> None:
+    decider = quiet_decider()
+    states = hear(decider, [HIGH] * WINDOWS, after_s=5_000.0)
+    assert states.index(State.WARNING) + 1 == WINDOWS / 2
+
+
+def test_silence_is_a_fault_at_once_and_a_loss_after_ten_seconds() -> None:
+    silent, lost = quiet_decider(), quiet_decider()
+    assert silent.miss(21.0, silent=True) is State.FAULT
+    assert lost.miss(29.9, silent=False) is State.QUIET
+    assert lost.miss(30.0, silent=False) is State.FAULT
+    assert Decider(POLICY).miss(10.0, silent=False) is State.FAULT
+
+
+@pytest.mark.parametrize(("before", "state"), [(quiet_decider, State.QUIET), (leaking_decider, State.LEAK)])
+def test_a_fault_hides_the_state_and_gives_it_back(before: Callable[[], Decider], state: State) -> None:
+    decider = before()
+    assert decider.miss(61.0, silent=True) is State.FAULT
+    assert decider.miss(62.0, silent=False) is State.FAULT
+    assert decider.leaking is (state is State.LEAK)
+    assert decider.hear(63.0, HIGH if state is State.LEAK else LOW) is state
+
+
+pieces = st.lists(
+    st.tuples(st.floats(0.5, 15.0), st.one_of(st.none(), st.booleans(), st.floats(0.0, 12.0))), max_size=80
+)
+"""Steps in time, each with a score, with silence (True), with a loss (False) or with nothing at all (None)."""
+
+
+@given(pieces)
+def test_scores_below_the_raise_level_never_leave_quiet(pieces: list[tuple[float, bool | float | None]]) -> None:
+    decider, now_s = Decider(POLICY), 0.0
+    for step_s, piece in pieces:
+        now_s += step_s
+        if isinstance(piece, bool):
+            assert decider.miss(now_s, silent=piece) in (State.LEARNING, State.QUIET, State.FAULT)
+        elif piece is not None:
+            assert decider.hear(now_s, min(piece, 2.99)) in (State.LEARNING, State.QUIET)
+
+
+@given(pieces, st.booleans())
+def test_what_is_not_heard_opens_and_closes_nothing_and_every_leak_was_rechecked(
+    pieces: list[tuple[float, bool | float | None]], leaking: bool
+) -> None:
+    decider, now_s, warned_s = Decider(POLICY, leaking=leaking), 0.0, 0.0
+    for step_s, piece in pieces:
+        now_s += step_s
+        before, was_leaking = decider.state, decider.leaking
+        if isinstance(piece, bool):
+            state = decider.miss(now_s, silent=piece)
+            assert state in (before, State.FAULT)
+            assert state is State.FAULT or not piece
+            assert decider.leaking is was_leaking
+        elif piece is not None:
+            state = decider.hear(now_s, piece)
+            assert state is not State.FAULT
+            if state is State.WARNING and before is not State.FAULT and before is not State.WARNING:
+                warned_s = now_s
+            if decider.leaking and not was_leaking:
+                assert now_s - warned_s >= POLICY.recheck_s
