@@ -52,6 +52,7 @@ def test_a_stretch_counts_while_it_goes_on() -> None:
     assert not flatline.overlaps(0, 400)
     flatline.push(np.zeros(1, np.float32), 400)
     assert flatline.overlaps(390, 400)
+    assert not flatline.overlaps(401, 500)
 
 
 def test_lost_samples_end_a_stretch() -> None:
