@@ -74,6 +74,20 @@ def policy(settings: Decision, spec: FrontEndSpec) -> Policy:
     return Policy(**settings.model_dump(), hop_s=spec.window_hop_s)
 
 
+def front_end_of(spec: FrontEndSpec, *, rate_hz: int, where: object) -> FrontEnd:
+    """The front end for a source.
+
+    Raises
+    ------
+    AudioError
+        If the rate cannot carry its band; says where.
+    """
+    try:
+        return FrontEnd(spec, input_rate_hz=rate_hz)
+    except AudioError as error:
+        raise AudioError(error.what, where=where, expected=error.expected, fix=error.fix) from error
+
+
 class Pipeline:
     """Hears one sensor.
 
@@ -110,10 +124,7 @@ class Pipeline:
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._decision = decision
-        try:
-            self._front_end = FrontEnd(spec, input_rate_hz=rate_hz)
-        except AudioError as error:
-            raise AudioError(error.what, where=sensor, expected=error.expected, fix=error.fix) from error
+        self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
         self._decider = Decider(policy(decision, spec), leaking=leaking)
         self._flatline = Flatline(rate_hz)
         self._last_clip = -1

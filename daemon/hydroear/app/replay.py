@@ -13,14 +13,15 @@ import numpy as np
 
 from hydroear.app.clock import stamper
 from hydroear.app.display import Display
-from hydroear.app.pipeline import Pipeline, Report
+from hydroear.app.pipeline import Pipeline, Report, front_end_of
 from hydroear.app.reporter import Reporter
 from hydroear.app.unit import DRAIN_S, load_site
 from hydroear.audio import open_recording
+from hydroear.audio.flatline import Flatline
 from hydroear.capture import RecordingSource
 from hydroear.config import schema
 from hydroear.decide import State
-from hydroear.dsp import FrontEnd, FrontEndSpec, Window
+from hydroear.dsp import FrontEndSpec, Window
 from hydroear.errors import AudioError, CalibrationError, LinkError, UsageError
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.mqtt import payloads
@@ -247,11 +248,25 @@ def _seconds(file: Path) -> float:
 
 
 def _windows(source: RecordingSource, file: Path, spec: FrontEndSpec, from_s: float, to_s: float) -> list[Window]:
-    front_end = FrontEnd(spec, input_rate_hz=source.rate_hz)
+    front_end = front_end_of(spec, rate_hz=source.rate_hz, where=file)
+    flatline = Flatline(source.rate_hz)
     windows: list[Window] = []
     while (piece := source.read()) is not None:
-        inside = np.arange(piece.first_index, piece.end_index) / source.rate_hz
-        windows += front_end.push(piece.samples[(from_s <= inside) & (inside < to_s), 0])
+        time_s = np.arange(piece.first_index, piece.end_index) / source.rate_hz
+        inside = np.flatnonzero((from_s <= time_s) & (time_s < to_s))
+        if not len(inside):
+            continue
+        samples, first_index = piece.samples[inside, 0], piece.first_index + int(inside[0])
+        flatline.push(samples, first_index)
+        if flatline.overlaps(first_index, piece.end_index):
+            raise CalibrationError(
+                f"the audio stands still at {first_index / source.rate_hz:.1f} s: digital silence, a dead cable or a "
+                "stuck converter",
+                where=file,
+                expected="the sound of a pipe throughout",
+                fix="check the sensor and its cable and record again, or leave this stretch out with --from-s, --to-s",
+            )
+        windows += front_end.push(samples)
     if not windows:
         raise CalibrationError(
             f"no whole window between {from_s:g} s and {'the end' if math.isinf(to_s) else f'{to_s:g} s'}",

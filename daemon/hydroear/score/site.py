@@ -97,6 +97,8 @@ class SiteCalibration:
         Number of windows learned from.
     level_db
         Mean level of those windows.
+    where
+        What errors call it: the file it was read from.
     """
 
     bundle_sha256: str
@@ -107,6 +109,7 @@ class SiteCalibration:
     fused: Distribution
     windows: int
     level_db: float
+    where: str = "calibration"
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all.
@@ -153,22 +156,20 @@ class SiteCalibration:
             document: Any = json.loads(path.read_bytes())
             if document["schema"] != SCHEMA:
                 raise ValueError(f"schema {document['schema']!r}")
-            head = SiteHead(
-                np.asarray(document["head"]["mean"], dtype=np.float64),
-                np.asarray(document["head"]["whitening"], dtype=np.float64),
-            )
+            head = SiteHead(_finite(document["head"]["mean"]), _finite(document["head"]["whitening"]))
             dimensions = len(head.mean)
             if head.whitening.shape != (dimensions, dimensions):
                 raise ValueError("head: shapes differ")
             return cls(
                 bundle_sha256=str(document["bundle_sha256"]),
-                band_mean=np.asarray(document["band_mean"], dtype=np.float32),
+                band_mean=_finite(document["band_mean"]).astype(np.float32),
                 head=head,
-                error=Distribution(**document["error"]),
-                distance=Distribution(**document["distance"]),
-                fused=Distribution(**document["fused"]),
+                error=_distribution(document["error"]),
+                distance=_distribution(document["distance"]),
+                fused=_distribution(document["fused"]),
                 windows=int(document["windows"]),
                 level_db=float(document["level_db"]),
+                where=str(path),
             )
         except OSError as error:
             raise CalibrationError(
@@ -178,6 +179,20 @@ class SiteCalibration:
             raise CalibrationError(
                 f"no calibration, or a damaged one ({error})", where=path, fix="run hydroear calibrate again"
             ) from error
+
+
+def _finite(values: Any) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError("a number in it is not finite")
+    return array
+
+
+def _distribution(values: dict[str, Any]) -> Distribution:
+    distribution = Distribution(**{name: float(_finite(value)) for name, value in values.items()})
+    if min(distribution.deviation, distribution.independent, distribution.freedom) <= 0.0:
+        raise ValueError("a distribution in it has no width")
+    return distribution
 
 
 @dataclass(frozen=True)
@@ -209,19 +224,27 @@ class SiteScorer:
     Raises
     ------
     CalibrationError
-        If the calibration was learned with another bundle.
+        If the calibration was learned with another bundle, or is damaged.
     """
 
     def __init__(self, scorer: Scorer, site: SiteCalibration | None) -> None:
         if site is not None and site.bundle_sha256 != scorer.bundle.sha256:
             raise CalibrationError(
                 f"learned with bundle {site.bundle_sha256[:12]}",
-                where="calibration",
+                where=site.where,
                 expected=f"bundle {scorer.bundle.sha256[:12]}",
                 fix="run hydroear calibrate again with this bundle",
             )
         self._scorer, self._site = scorer, site
         bundle = scorer.bundle
+        shape = len(bundle.band_mean), bundle.projection.shape[1]
+        if site is not None and (len(site.band_mean), len(site.head.mean)) != shape:
+            raise CalibrationError(
+                f"damaged: {len(site.band_mean)} bands and {len(site.head.mean)} dimensions",
+                where=site.where,
+                expected=f"{shape[0]} and {shape[1]}",
+                fix="run hydroear calibrate again",
+            )
         if len(bundle.normal_errors) < 2:
             raise BundleError("holds no normal scores", where=bundle.name, fix="export the bundle again")
         independent = len(bundle.normal_errors) * min(1.0, bundle.front_end.window_hop_s / bundle.front_end.window_s)
