@@ -95,7 +95,12 @@ def listen(settings: schema.WavSource | schema.MicrophoneSource, *, patience_s: 
     if isinstance(source, MicrophoneSource) and missing > 0:
         heard_s = LISTEN_S - missing / source.rate_hz
         when = f"fell silent after {heard_s:.1f} s: " if blocks else ""
-        raise CaptureError(f"{when}{error or f'{source.name}: no samples within {patience_s:g} s'}")
+        if error:  # says itself what to do
+            raise CaptureError(when + error)
+        raise CaptureError(
+            f"{when}{source.name}: not heard for {LISTEN_S:g} s within {patience_s:g} s",
+            fix="check that it is not held by another program, then its cable and its driver",
+        )
     samples = np.concatenate([block.samples[:, 0] for block in blocks])
     return Heard(source.rate_hz, samples, first_sound_s, tuple(gaps))
 
