@@ -9,6 +9,18 @@ from typing import Any
 import pytest
 
 from broker import Mosquitto
+from hydroear.model import SHIPPED_BUNDLE
+from listening import health, hydroear, write
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The calibration of :mod:`listening`'s pipe, learned by ``hydroear calibrate`` from a minute of its health."""
+    folder = tmp_path_factory.mktemp("site")
+    recording = write(folder / "health.wav", health(60.0, seed=1))
+    done = hydroear("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", folder / "site.json", recording)
+    assert done.returncode == 0, done.stderr
+    return folder / "site.json"
 
 
 @pytest.fixture
