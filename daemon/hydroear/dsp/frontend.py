@@ -9,13 +9,16 @@ from hydroear.dsp.highpass import HighPass
 from hydroear.dsp.mel import mel_bank
 from hydroear.dsp.resample import Resampler
 from hydroear.dsp.spec import FrontEndSpec
-from hydroear.dsp.stft import Spectra, StreamingStft
+from hydroear.dsp.stft import Framer, PowerSpectrum
 from hydroear.dsp.window import Window, WindowAssembler
 from hydroear.errors import AudioError
 
+_PIECE = 16384
+"""Samples of a long recording to take at a time: spectra that stay in the cache cost half as much."""
+
 
 class LogMel:
-    """Log-mel of power spectra.
+    """Log-mel and level of frames.
 
     Parameters
     ----------
@@ -24,6 +27,7 @@ class LogMel:
     """
 
     def __init__(self, spec: FrontEndSpec) -> None:
+        self._power = PowerSpectrum(spec.n_fft)
         bank = mel_bank(
             rate_hz=spec.rate_hz,
             n_fft=spec.n_fft,
@@ -36,13 +40,14 @@ class LogMel:
         self._bank = np.ascontiguousarray(bank[:, self._bins].T)
         self._floor = np.float32(10.0 ** (spec.floor_db / 10.0))
 
-    def __call__(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Power, shape (frames, n_fft // 2 + 1), to mel power in dB, float32, shape (frames, n_mels)."""
+    def __call__(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Frames, shape (m, n_fft), to mel power in dB, shape (m, n_mels), and mean squares, shape (m,)."""
+        power = self._power(frames)
         mel = power[:, self._bins] @ self._bank
         np.maximum(mel, self._floor, out=mel)
         np.log10(mel, out=mel)
         mel *= np.float32(10.0)
-        return mel
+        return mel, power @ self._power.to_mean_square
 
 
 class FrontEnd:
@@ -72,7 +77,7 @@ class FrontEnd:
         self.input_rate_hz = input_rate_hz
         self._resampler = Resampler(input_rate_hz, spec.rate_hz)
         self._highpass = HighPass(spec.highpass_hz, spec.rate_hz)
-        self._stft = StreamingStft(spec.n_fft, spec.hop)
+        self._framer = Framer(spec.n_fft, spec.hop)
         self._log_mel = LogMel(spec)
         self._assembler = WindowAssembler(spec)
         self._next_index = 0
@@ -82,21 +87,32 @@ class FrontEnd:
         """Windows that held lost audio and were not given out."""
         return self._assembler.skipped
 
-    def frames(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], Spectra]:
-        """Take the next samples, shape (n,); give log-mel frames, shape (m, n_mels), and the spectra behind them."""
+    def frames(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Take the next samples, shape (n,); give the frames that became complete.
+
+        Returns
+        -------
+        log_mel
+            float32, shape (m, n_mels), in dB.
+        mean_square
+            float32, shape (m,): of each frame under the Hann window, above the high-pass.
+        """
         self._next_index += len(samples)
-        spectra = self._stft.push(self._highpass.push(self._resampler.push(samples)))
-        return self._log_mel(spectra.power), spectra
+        pieces = [samples[begin : begin + _PIECE] for begin in range(0, len(samples), _PIECE)] or [samples]
+        log_mel, mean_square = zip(*map(self._frames, pieces), strict=True)
+        return np.concatenate(log_mel), np.concatenate(mean_square)
+
+    def _frames(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self._log_mel(self._framer.push(self._highpass.push(self._resampler.push(samples))))
 
     def push(self, samples: NDArray[np.float32]) -> list[Window]:
         """Take the next samples, float32, shape (n,), full scale ±1; give the windows that became complete."""
-        log_mel, spectra = self.frames(samples)
-        return self._assembler.push(log_mel, spectra.mean_square)
+        return self._assembler.push(*self.frames(samples))
 
     def lose(self, count: int) -> None:
         """Tell that the next `count` samples of the source are lost. No window will span them."""
         self._next_index += count
         first_output = self._resampler.start(self._next_index)
         self._highpass.start()
-        self._stft.start(first_output)
+        self._framer.start(first_output)
         self._assembler.lose_before(-(-first_output // self.spec.hop))

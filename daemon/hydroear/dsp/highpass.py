@@ -60,6 +60,7 @@ class _Section:
         self._numerator = np.array([1.0, -2.0, 1.0]) / norm
         self._a1 = 2.0 * (corner**2 - 1.0) / norm
         self._a2 = (1.0 - damping * corner + corner**2) / norm
+        self._diagonals = self._make_diagonals(0)
         self.start()
 
     def start(self) -> None:
@@ -74,8 +75,11 @@ class _Section:
         driven[0] -= self._a1 * self._outputs[1] + self._a2 * self._outputs[0]
         driven[1:2] -= self._a2 * self._outputs[1]
         # A recursion is a lower triangular system of three diagonals, which BLAS solves from the top down.
-        diagonals = np.empty((3, len(samples)), order="F")
-        diagonals[:] = [[1.0], [self._a1], [self._a2]]
-        filtered: _Signal64 = dtbsv(2, diagonals, driven, lower=1, diag=1, overwrite_x=True)
+        if self._diagonals.shape[1] < len(samples):
+            self._diagonals = self._make_diagonals(len(samples))
+        filtered: _Signal64 = dtbsv(2, self._diagonals[:, : len(samples)], driven, lower=1, diag=1, overwrite_x=True)
         self._outputs = np.concatenate([self._outputs, filtered[-2:]])[-2:]
         return filtered
+
+    def _make_diagonals(self, n: int) -> _Signal64:
+        return np.tile([1.0, self._a1, self._a2], (n, 1)).T
