@@ -90,6 +90,8 @@ def hang_up(client: Client) -> None:
     stopping = threading.Thread(target=client.loop_stop, name="mqtt-hang-up", daemon=True)
     stopping.start()
     stopping.join(HANG_UP_S)
+    if not stopping.is_alive() and (left_open := client.socket()) is not None:
+        left_open.close()  # by an attempt to reconnect that began before the disconnect
 
 
 def _password(settings: Mqtt) -> str | None:
