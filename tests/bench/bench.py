@@ -30,9 +30,6 @@ from hydroear_train.simulate.corpus import write_recordings
 
 BUILD = Path(__file__).parents[2] / "build"
 LIBROSA = "0.10.2.post1"
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1"
-)
 
 AUDIO_S = 10.0
 REPLAY_S = 600.0
@@ -69,7 +66,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure speed and memory.")
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     as_json = parser.parse_args().json
-    os.environ |= ONE_THREAD
     machine = machine_facts()
     work = BUILD / "bench"
     shutil.rmtree(work, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The bench's end of a measurement: processes that time tasks, each in its environment."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,10 +9,13 @@ from pathlib import Path
 from typing import Self
 
 HERE = Path(__file__).parent
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1"
+)
 
 
 class Worker:
-    """A script that ends in :func:`stopwatch.serve`, for the length of a ``with``.
+    """A script that ends in :func:`stopwatch.serve`, on one thread, for the length of a ``with``.
 
     Parameters
     ----------
@@ -25,7 +29,9 @@ class Worker:
 
     def __init__(self, python: Path, script: str, *arguments: object) -> None:
         command = [str(python), str(HERE / script), *map(str, arguments)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, env=os.environ | ONE_THREAD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def __enter__(self) -> Self:
         return self
