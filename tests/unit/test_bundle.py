@@ -30,6 +30,7 @@ def small_bundle() -> Bundle:
         normal_errors=np.sort(rng.random(20)).astype(np.float32),
         golden=Golden(
             rng.integers(-9999, 9999, (2, SPEC.window_samples)).astype(np.int16),
+            rng.standard_normal((2, 8)).astype(np.float32),
             ("normal", "leak"),
             {"litert": (0.1, 0.9)},
         ),

@@ -17,6 +17,7 @@ from hydroear.dsp import FrontEndSpec
 from hydroear.dsp.highpass import HighPass
 from hydroear.dsp.resample import Resampler
 from hydroear.errors import AudioError, HydroearError, UsageError
+from hydroear_train.simulate import nights
 
 NORMAL = "normal"
 _BLOCK = 65536
@@ -182,6 +183,16 @@ def load_clips(entries: Sequence[Entry], spec: FrontEndSpec, *, group_column: st
         if not samples.any():
             raise AudioError("digital silence", where=entry.path, fix="leave it out of the manifest")
         clips.append(Clip(entry, entry.columns.get(group_column, ""), samples))
+    return clips
+
+
+def simulated_clips(sites: int, duration_s: float, spec: FrontEndSpec, *, seed: int, quiet: bool = False) -> list[Clip]:
+    """Simulated normal pipes, each a site of its own: variety that few recordings have."""
+    scenes = nights(sites, duration_s, spec.rate_hz, seed=seed)
+    clips = []
+    for site, scene in tqdm(scenes, total=sites, desc="simulating", unit="site", disable=quiet):
+        samples = HighPass(spec.highpass_hz, spec.rate_hz).push(scene.samples)
+        clips.append(Clip(Entry(Path(site.name), {"label": NORMAL, "simulated": "yes"}), site.name, samples))
     return clips
 
 

@@ -24,7 +24,7 @@ from hydroear.errors import AudioError, UsageError
 from hydroear.model import Bundle, Golden, Model, available_runtimes, choose_runtime, load_model, write_bundle
 from hydroear.score import Scorer
 from hydroear_train.augment import Array, Augmentation, SpectrumBatch, WindowSampler, band_means, window_grid
-from hydroear_train.corpus import NORMAL, Clip, Entry, data_sha256, load_clips
+from hydroear_train.corpus import NORMAL, Clip, Entry, data_sha256, load_clips, simulated_clips
 from hydroear_train.golden import golden_errors
 from hydroear_train.recipe import Recipe
 
@@ -86,7 +86,10 @@ def fit(
     spec = recipe.spec
     clips = load_clips(normal, spec, group_column=group_column, quiet=quiet)
     training, held_out = _split(clips, spec, recipe.validation_fraction)
-    means = band_means(training, spec)
+    simulated = simulated_clips(
+        recipe.extractor.simulated_sites, recipe.extractor.simulated_s, spec, seed=recipe.seed, quiet=quiet
+    )
+    means = band_means([*training, *simulated], spec)
 
     def centre(windows: Array, groups: Sequence[str]) -> Array:
         return (windows - np.stack([means[group] for group in groups])[:, None, :])[..., None]
@@ -101,7 +104,8 @@ def fit(
     sampler = WindowSampler(training, spec, augmentation, rng)
     validation = WindowSampler(held_out, spec, augmentation, np.random.default_rng([recipe.seed, 1]))
 
-    extractor, curves, metrics = _fit_extractor(sampler, validation, centre, recipe, quiet)
+    variety = WindowSampler(simulated, spec, augmentation, rng) if simulated else sampler
+    extractor, curves, metrics = _fit_extractor((sampler, variety), validation, centre, recipe, quiet)
 
     from hydroear_train.autoencoder import fit_autoencoder, whitening
     from hydroear_train.quantise import to_int8
@@ -182,7 +186,7 @@ Centre = Callable[[Array, Sequence[str]], Array]
 
 
 def _fit_extractor(
-    sampler: WindowSampler, validation: WindowSampler, centre: Centre, recipe: Recipe, quiet: bool
+    samplers: Sequence[WindowSampler], validation: WindowSampler, centre: Centre, recipe: Recipe, quiet: bool
 ) -> tuple[Any, dict[str, list[float]], dict[str, float]]:
     import keras
 
@@ -197,12 +201,17 @@ def _fit_extractor(
         warmup_steps=settings.steps // 20,
     )
     classifier.compile(keras.optimizers.Adam(schedule), keras.losses.BinaryCrossentropy(from_logits=True))
-    labels = np.repeat(np.array([0, 1], np.float32), settings.pairs)[:, None]
+    pairs = settings.pairs // len(samplers)
+    labels = np.repeat(np.array([0, 1], np.float32), pairs * len(samplers))[:, None]
     losses = []
     with tqdm(total=settings.steps, desc="extractor", unit="step", disable=quiet) as bar:
         for _ in range(settings.steps):
-            normal, leak, groups = sampler.pairs(settings.pairs)
-            batch = np.concatenate([centre(normal, groups), centre(leak, groups)])
+            normals, leaks = [], []
+            for sampler in samplers:
+                normal, leak, groups = sampler.pairs(pairs)
+                normals.append(centre(normal, groups))
+                leaks.append(centre(leak, groups))
+            batch = np.concatenate(normals + leaks)
             losses.append(float(classifier.train_on_batch(batch, labels)))
             bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}", refresh=False)
             bar.update()

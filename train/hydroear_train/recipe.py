@@ -29,6 +29,10 @@ class Extractor(_Section):
         15.0,
     )
     tilt_db: Annotated[float, Field(ge=0, description="deviation of the random tilt, dB")] = 1.5
+    simulated_sites: Annotated[
+        int, Field(ge=0, description="simulated normal pipes that half of the pairs are drawn from; 0 for none")
+    ] = 32
+    simulated_s: Annotated[float, Field(ge=8, le=600, description="seconds of each simulated pipe")] = 30.0
     validation_pairs: Annotated[int, Field(ge=8, description="held-out pairs for the metrics")] = 512
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,7 +14,7 @@ from hydroear_train.simulate.leak import leak_noise, random_leak
 from hydroear_train.simulate.noise import Samples, band_rms, fade, log_uniform
 from hydroear_train.simulate.pipe import Mode, Pipe
 from hydroear_train.simulate.sensor import Sensor, quantise
-from hydroear_train.simulate.site import Flow, Hum, Service, Site
+from hydroear_train.simulate.site import Flow, Hum, Service, Site, random_site
 
 Kind = Literal["leak", "tap", "flush", "pump", "prv", "lorry", "rain", "footsteps"]
 
@@ -239,3 +239,15 @@ def quiet_scene(site: Site, duration_s: float, rate_hz: int = 16000, *, seed: in
         Span("footsteps", steps_s, steps_s + min(10.0, 0.1 * duration_s), -3.0),
     )
     return render(site, spans, duration_s, rate_hz, seed=seed)
+
+
+def nights(sites: int, duration_s: float, rate_hz: int = 16000, *, seed: int) -> Iterator[tuple[Site, Scene]]:
+    """Normal pipes in the small hours, each another site, when nobody draws water.
+
+    An open tap and a leak are both a jet: what a detector is to take for normal should hold neither.
+    """
+    for number in range(sites):
+        rng = np.random.default_rng([seed, number])
+        site = random_site(rng, name=f"simulated-site-{number:03d}")
+        spans = [span for span in random_spans(site, duration_s, rng) if span.kind not in ("tap", "flush")]
+        yield site, render(site, spans, duration_s, rate_hz, seed=int(rng.integers(2**31)))
