@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hydroear.config.schema import Mqtt
-from hydroear.mqtt import Link
+from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from broker import Mosquitto, Received, wait_for
 from hydroear.message import Kind, Message
-from hydroear.mqtt import Link
+from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 
 EVENT = "hydroear/v1/unit/event/e1"
@@ -158,7 +158,7 @@ import sys, threading
 from pathlib import Path
 from hydroear.config.schema import Mqtt
 from hydroear.message import Kind, Message
-from hydroear.mqtt import Link
+from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 
 outbox = Outbox(Path({str(path)!r}))

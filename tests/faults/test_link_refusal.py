@@ -10,7 +10,7 @@ import pytest
 from broker import Mosquitto, wait_for
 from hydroear.errors import LinkError, UsageError
 from hydroear.message import Kind, Message
-from hydroear.mqtt import Link
+from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 
 EVENT = Message("hydroear/v1/unit/event/e1", b"leak", Kind.EVENT)

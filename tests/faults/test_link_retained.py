@@ -10,7 +10,7 @@ import pytest
 
 from broker import Mosquitto, Received, wait_for
 from hydroear.message import Kind, Message
-from hydroear.mqtt import Link
+from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 
 STATUS = "hydroear/v1/unit/status"
@@ -80,7 +80,7 @@ def test_a_unit_that_is_killed_is_reported_offline(mosquitto: Mosquitto, protoco
 import sys, threading
 from pathlib import Path
 from hydroear.config.schema import Mqtt
-from hydroear.mqtt import Link
+from hydroear.mqtt.link import Link
 
 class Nothing:
     def pending(self, limit, *, skip=()): return []

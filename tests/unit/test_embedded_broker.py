@@ -11,7 +11,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from broker import Received, Subscriber, wait_for
 from hydroear.config.schema import Mqtt
 from hydroear.message import Kind, Message
-from hydroear.mqtt import Link
+from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 from hydroear_train.broker import EmbeddedBroker
 

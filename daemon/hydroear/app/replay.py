@@ -25,7 +25,6 @@ from hydroear.dsp import FrontEndSpec, Window
 from hydroear.errors import AudioError, CalibrationError, LinkError, UsageError
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.mqtt import payloads
-from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
 
@@ -121,6 +120,8 @@ def replay(
             _play(source, pipeline, name, display)
             for source, pipeline, name in zip(sources, pipelines, names, strict=True)
         ]
+    from hydroear.mqtt.link import Link  # and with it paho, for those who have a broker
+
     stamp = stamper(unit)
     path = state_dir / "outbox.sqlite"
     with Outbox(path) as outbox:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,10 +28,12 @@ from hydroear.errors import AudioError, CaptureError
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
 from hydroear.mqtt import payloads, topics
-from hydroear.mqtt.link import Link
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
 from hydroear.service.notify import Notifier
+
+if TYPE_CHECKING:
+    from hydroear.mqtt.link import Link
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +167,8 @@ class Unit:
         return Ear(sensor.id, source, pipeline, reporter)
 
     def _make_link(self) -> Link:
+        from hydroear.mqtt.link import Link  # and with it paho, for those who have a broker
+
         assert self._config.mqtt is not None
         return Link(
             self._config.mqtt, unit=self._config.unit, outbox=self._outbox, birth=self._birth, status=self._status

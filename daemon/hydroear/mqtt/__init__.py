@@ -1,5 +1,4 @@
-"""The way to the control room: topics, payloads and the link to the broker."""
+"""The way to the control room: topics, payloads and the link to the broker.
 
-from hydroear.mqtt.link import Link, LinkStatus
-
-__all__ = ["Link", "LinkStatus"]
+Nothing is imported here: whoever only writes payloads needs no MQTT client.
+"""
