@@ -46,7 +46,7 @@ class SpectrumBatch:
     def features(self, spectra: NDArray[np.complex64]) -> Array:
         """Spectra to features as :class:`hydroear.dsp.Window` holds them, shape (n, window_frames, n_mels)."""
         power = np.square(spectra.real) + np.square(spectra.imag)
-        features = self._log_mel.of_power(power.reshape(-1, power.shape[-1])).reshape(len(spectra), *self.spec.shape)
+        features: Array = self._log_mel(power.reshape(-1, power.shape[-1])).reshape(len(spectra), *self.spec.shape)
         if self.spec.remove_level:
             features -= features.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
         return features
@@ -54,7 +54,7 @@ class SpectrumBatch:
     def mel_power(self, spectra: NDArray[np.complex64]) -> Array:
         """Mean mel power over the frames of each clip, shape (n, n_mels)."""
         power = (np.square(spectra.real) + np.square(spectra.imag)).mean(axis=1)
-        mel: Array = 10.0 ** (self._log_mel.of_power(power) / 10.0)
+        mel: Array = 10.0 ** (self._log_mel(power) / 10.0)
         return mel
 
 

@@ -15,10 +15,10 @@ from hydroear_train.recipe import Extractor, Recipe
 from hydroear_train.simulate import nights
 from hydroear_train.simulate.corpus import Recording, write_recordings
 
-_SITES = 48
-_SECONDS = 60.0
+_SITES = 96
+_SECONDS = 40.0
 _SEED = 1
-_RECIPE = Recipe(extractor=Extractor(simulated_sites=0))
+_RECIPE = Recipe(extractor=Extractor(simulated_sites=0, steps=1500))
 
 
 def make_demo_bundle(out: Path, *, quiet: bool = False) -> Outcome:

@@ -18,7 +18,7 @@ _PIECE = 16384
 
 
 class LogMel:
-    """Log-mel and level of frames.
+    """Log-mel of power spectra.
 
     Parameters
     ----------
@@ -27,7 +27,6 @@ class LogMel:
     """
 
     def __init__(self, spec: FrontEndSpec) -> None:
-        self._power = PowerSpectrum(spec.n_fft)
         bank = mel_bank(
             rate_hz=spec.rate_hz,
             n_fft=spec.n_fft,
@@ -40,14 +39,13 @@ class LogMel:
         self._bank = np.ascontiguousarray(bank[:, self._bins].T)
         self._floor = np.float32(10.0 ** (spec.floor_db / 10.0))
 
-    def __call__(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Frames, shape (m, n_fft), to mel power in dB, shape (m, n_mels), and mean squares, shape (m,)."""
-        power = self._power(frames)
+    def __call__(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Power, shape (m, n_fft // 2 + 1), to mel power in dB, float32, shape (m, n_mels)."""
         mel = power[:, self._bins] @ self._bank
         np.maximum(mel, self._floor, out=mel)
         np.log10(mel, out=mel)
         mel *= np.float32(10.0)
-        return mel, power @ self._power.to_mean_square
+        return mel
 
 
 class FrontEnd:
@@ -78,6 +76,7 @@ class FrontEnd:
         self._resampler = Resampler(input_rate_hz, spec.rate_hz)
         self._highpass = HighPass(spec.highpass_hz, spec.rate_hz)
         self._framer = Framer(spec.n_fft, spec.hop)
+        self._power = PowerSpectrum(spec.n_fft)
         self._log_mel = LogMel(spec)
         self._assembler = WindowAssembler(spec)
         self._next_index = 0
@@ -103,7 +102,8 @@ class FrontEnd:
         return np.concatenate(log_mel), np.concatenate(mean_square)
 
     def _frames(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return self._log_mel(self._framer.push(self._highpass.push(self._resampler.push(samples))))
+        power = self._power(self._framer.push(self._highpass.push(self._resampler.push(samples))))
+        return self._log_mel(power), power @ self._power.to_mean_square
 
     def push(self, samples: NDArray[np.float32]) -> list[Window]:
         """Take the next samples, float32, shape (n,), full scale ±1; give the windows that became complete."""
