@@ -23,6 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     int
         0 for success, 1 for a failure, 2 for a command or a configuration that cannot be.
     """
+    # The matrices of a window are too small to share out: more threads take more memory and time, not less.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         args = _parser().parse_args(argv)
         _log_to_stderr(logging.DEBUG if args.verbose else logging.WARNING)

@@ -39,6 +39,13 @@ for name in {DAEMON_MODULES!r}:
     assert imports.returncode == 0, imports.stderr
 
 
+def test_a_replay_does_not_wait_for_imports_it_can_do_without() -> None:
+    """scipy.signal alone takes as long to import, and as much memory, as everything that is needed."""
+    unneeded = ["scipy.signal", "scipy.stats", "paho", "sounddevice"]
+    script = f"import sys, hydroear.app.replay; print([name for name in {unneeded!r} if name in sys.modules])"
+    assert run(sys.executable, "-c", script).stdout == "[]\n"
+
+
 @pytest.mark.parametrize("root", ["daemon", "train", "firmware_bridge"])
 def test_a_source_root_is_no_package(root: str) -> None:
     """An ``__init__.py`` there would shadow packages of the same name, such as python-daemon."""
