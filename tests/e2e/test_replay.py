@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
+from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from broker import Mosquitto
@@ -42,12 +43,12 @@ def replay(*arguments: object, site: Path, status: int = 0) -> subprocess.Comple
     return done
 
 
-def scores(stdout: str, sensor: str) -> np.ndarray:
+def scores(stdout: str, sensor: str) -> NDArray[np.float64]:
     """Site scores of one sensor's windows."""
     return np.array([line["score_decades"] for line in json_lines(stdout, "window") if line["sensor"] == sensor])
 
 
-def assert_much_the_same(found: np.ndarray, expected: np.ndarray) -> None:
+def assert_much_the_same(found: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
     """Scores agree; far out in the tail, where nothing is decided any more, they are steep and need not."""
     np.testing.assert_allclose(found.clip(max=6), expected.clip(max=6), atol=2.0)
 
@@ -97,6 +98,20 @@ def test_every_window_and_every_change_of_state_is_told_on_the_grid_of_the_strea
         "clipped": 0,
         "state": "quiet",
     }
+
+
+def test_a_leak_that_is_decided_behind_a_dropout_is_an_event_all_the_same(site: Path, tmp_path: Path) -> None:
+    usual = replay("--json", write(tmp_path / "usual.wav", scene()), *decision_options(), site=site)
+    (opened_s,) = json_lines(usual.stdout, "summary")[0]["events"]
+    torn = scene().copy()
+    dropout = round((opened_s - SPEC.window_s / 2) * RATE_HZ)
+    torn[dropout : dropout + RATE_HZ // 5] = 0
+    done = replay("--json", write(tmp_path / "torn.wav", torn), *decision_options(), site=site)
+    changes = [(line["previous"], line["state"], line["event"]) for line in json_lines(done.stdout, "state")]
+    assert changes[2:4] == [("warning", "fault", None), ("fault", "leak", "open")]
+    (summary,) = json_lines(done.stdout, "summary")
+    assert len(summary["events"]) == 1
+    assert summary["windows_skipped"] in (2, 3)
 
 
 def test_people_get_a_line_for_every_change_and_a_table(site: Path, tmp_path: Path) -> None:
@@ -174,13 +189,11 @@ def test_the_decision_is_the_users(site: Path, tmp_path: Path) -> None:
 def test_speed_paces_the_replay(site: Path, tmp_path: Path) -> None:
     recording = write(tmp_path / "main.wav", health(20.0))
     line = command("replay", "--bundle", SHIPPED_BUNDLE, "--site", site, "--json", "--speed", 10, recording)
-    told: list[tuple[float, float]] = []
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        for text in program.stdout:
-            if (told_line := json.loads(text))["kind"] == "window":
-                told.append((time.monotonic(), told_line["position_s"]))
-    (began_s, first_s), (ended_s, last_s) = told[0], told[-1]
+        told = [(time.monotonic(), report) for report in map(json.loads, program.stdout)]
+    windows = [(at_s, report["position_s"]) for at_s, report in told if report["kind"] == "window"]
+    (began_s, first_s), (ended_s, last_s) = windows[0], windows[-1]
     assert (last_s - first_s) / 10 - 0.3 < ended_s - began_s < (last_s - first_s) / 10 + 2.0
 
 

@@ -123,6 +123,14 @@ def test_stop_delivers_what_is_left(broker: Mosquitto, outbox: Outbox, make_link
         room.wait_for(lambda got: len(got) == 300, "everything")
 
 
+def test_stop_waits_for_a_first_attempt_that_is_under_way(
+    broker: Mosquitto, outbox: Outbox, make_link: Callable[..., Link]
+) -> None:
+    outbox.put(event(1))
+    assert make_link(broker.url).stop(10.0)
+    assert outbox.depth() == 0
+
+
 def test_stop_does_not_wait_for_a_broker_that_is_not_there(
     broker: Mosquitto, outbox: Outbox, make_link: Callable[..., Link]
 ) -> None:

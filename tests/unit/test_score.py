@@ -1,5 +1,6 @@
 """Scores mean what they say: tail probabilities of a site that was learned honestly."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,18 @@ def test_a_calibration_survives_the_disk(site: SiteCalibration, normal: list[Win
 def test_a_damaged_calibration_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "site.json"
     file.write_text(content)
+    with pytest.raises(CalibrationError, match="run hydroear calibrate again"):
+        SiteCalibration.load(file)
+
+
+@pytest.mark.parametrize("fused", [{"deviation": 0.0}, {"mean": "high"}, {"mean": float("nan")}, {"mean": None}])
+def test_a_calibration_with_impossible_numbers_is_refused(
+    site: SiteCalibration, tmp_path: Path, fused: dict[str, object]
+) -> None:
+    file = tmp_path / "site.json"
+    site.save(file)
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps({**document, "fused": document["fused"] | fused}))
     with pytest.raises(CalibrationError, match="run hydroear calibrate again"):
         SiteCalibration.load(file)
 
