@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hydroear import __version__
-from hydroear.errors import ConfigError, HydroearError, UsageError
+from hydroear.command import run_command
+from hydroear.errors import UsageError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,24 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     """
     # The matrices of a window are too small to share out: more threads take more memory and time, not less.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        args = _parser().parse_args(argv)
-        _log_to_stderr(logging.DEBUG if args.verbose else logging.WARNING)
-        code: int = args.func(args)
-        sys.stdout.flush()
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"hydroear: error: {problem}", file=sys.stderr)
-        return error.exit_code
-    except HydroearError as error:
-        print(f"hydroear: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; keep the interpreter from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    return run_command("hydroear", lambda: _work(argv))
+
+
+def _work(argv: list[str] | None) -> int:
+    args = _parser().parse_args(argv)
+    _log_to_stderr(logging.DEBUG if args.verbose else logging.WARNING)
+    code: int = args.func(args)
     return code
 
 

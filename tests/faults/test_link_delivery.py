@@ -155,6 +155,7 @@ def test_stop_gives_up_on_a_broker_that_froze(
     assert not link.stop(0.5)
     assert time.monotonic() - began_s < 4.0
     assert outbox.depth() == 1
+    assert "does not answer" in link.last_error
 
 
 class Daemon:

@@ -42,7 +42,5 @@ for name, case in CASES.items():
     energy = np.sum(scipy.signal.get_window("hann", case["n_fft"]) ** 2)
     arrays[f"{name}_pcm"] = pcm
     arrays[f"{name}_db"] = (10 * np.log10(mel.T / energy)).astype(np.float32)
-    arrays[f"{name}_case"] = np.array(
-        [case[k] for k in ("rate_hz", "n_fft", "hop", "n_mels", "low_hz", "high_hz")]
-    )
+    arrays[f"{name}_case"] = np.array([case[k] for k in ("rate_hz", "n_fft", "hop", "n_mels", "low_hz", "high_hz")])
 np.savez_compressed(Path(__file__).with_name("log_mel.npz"), **arrays)

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 from hydroear import __version__
-from hydroear.errors import ConfigError, HydroearError
+from hydroear.command import run_command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; failures the user can mend become one line on stderr and an exit code."""
-    try:
-        args = _parser().parse_args(argv)
-        code: int = args.func(args)
-        sys.stdout.flush()
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"hydroear-train: error: {problem}", file=sys.stderr)
-        return error.exit_code
-    except HydroearError as error:
-        print(f"hydroear-train: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; keep the interpreter from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    return run_command("hydroear-train", lambda: _work(argv))
+
+
+def _work(argv: list[str] | None) -> int:
+    args = _parser().parse_args(argv)
+    code: int = args.func(args)
     return code
 
 

@@ -229,6 +229,10 @@ class Link:
         while self._deadline_s is None:
             self._step(QUEUE_RETRY_S if self._queue_fails else None)
         self._step_until(self._drained)
+        if not self.last_error and not self._drained():
+            self._on_trouble(
+                f"broker {self._address} does not answer; check mqtt.url, the network and that the broker runs"
+            )
         if self.connected:
             # A clean disconnect keeps the last will back.
             self._publish(self._status_message("offline"))
