@@ -21,6 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from hydroear.mqtt.broker import hang_up
+
 DEADLINE_S = 15.0
 
 
@@ -192,8 +194,7 @@ class Subscriber:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     @property
     def received(self) -> list[Received]:

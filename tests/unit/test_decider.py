@@ -121,6 +121,27 @@ def test_a_fault_hides_the_state_and_gives_it_back(before: Callable[[], Decider]
     assert decider.hear(63.0, HIGH if state is State.LEAK else LOW) is state
 
 
+def warned_decider() -> Decider:
+    """A decider that has warned at second 36 or 37 and stopped hearing at second 38."""
+    decider = quiet_decider()
+    assert hear(decider, [HIGH] * 18, after_s=20.0)[-1] is State.WARNING
+    assert decider.miss(39.0, silent=True) is State.FAULT
+    return decider
+
+
+def test_a_recheck_counts_only_what_was_heard() -> None:
+    decider = warned_decider()
+    states = hear(decider, [HIGH] * 10, after_s=44.0)
+    assert states[0] is State.WARNING
+    assert 1 <= states.index(State.LEAK) <= POLICY.recheck_s
+
+
+def test_a_warning_from_before_a_long_fault_is_void() -> None:
+    states = hear(warned_decider(), [HIGH] * 20, after_s=60.0)
+    assert states[0] is State.QUIET
+    assert states.index(State.LEAK) - states.index(State.WARNING) == POLICY.recheck_s
+
+
 pieces = st.lists(
     st.tuples(st.floats(0.5, 15.0), st.one_of(st.none(), st.booleans(), st.floats(0.0, 12.0))), max_size=80
 )

@@ -1,6 +1,7 @@
 """Scores mean what they say: tail probabilities of a site that was learned honestly."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,10 +117,13 @@ def test_a_missing_calibration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_calibration_fits_no_other_bundle(site: SiteCalibration) -> None:
-    from dataclasses import replace
-
     with pytest.raises(CalibrationError, match="learned with bundle 000000000000"):
         SiteScorer(SCORER, replace(site, bundle_sha256="0" * 64))
+
+
+def test_a_calibration_fits_no_other_interpreter(site: SiteCalibration) -> None:
+    with pytest.raises(CalibrationError, match="learned with abacus; expected"):
+        SiteScorer(SCORER, replace(site, runtime="abacus"))
 
 
 def test_too_little_audio_is_refused(normal: list[Window]) -> None:
@@ -134,8 +138,6 @@ def test_digital_silence_is_refused(normal: list[Window]) -> None:
 
 
 def test_golden_windows_notice_another_model() -> None:
-    from dataclasses import replace
-
     bundle = SCORER.bundle
     other = replace(bundle, projection=bundle.projection * np.float32(1.1))
     with pytest.raises(BundleError, match="golden windows differ"):
@@ -143,8 +145,6 @@ def test_golden_windows_notice_another_model() -> None:
 
 
 def test_models_for_another_front_end_are_refused() -> None:
-    from dataclasses import replace
-
     bundle = SCORER.bundle
     other = replace(bundle, front_end=replace(bundle.front_end, n_mels=40), band_mean=bundle.band_mean[:40])
     with pytest.raises(BundleError, match="made for another front end: extractor input"):

@@ -17,7 +17,7 @@ from hydroear.errors import AudioError
 from hydroear.score import SiteScorer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """What is known after one window, or after audio that made none.
 
@@ -50,17 +50,17 @@ class Report:
     """
 
     sensor: str
-    window: int | None
     position_s: float
-    decades: float | None
-    error: float | None
-    level_db: float | None
-    clipped: bool
-    flat: bool
     previous: State
     state: State
-    score_ms: float | None
     reason: str
+    window: int | None = None
+    decades: float | None = None
+    error: float | None = None
+    level_db: float | None = None
+    clipped: bool = False
+    flat: bool = False
+    score_ms: float | None = None
     event: Literal["open", "close"] | None = None
 
     @property
@@ -153,9 +153,13 @@ class Pipeline:
         self._front_end.lose(gap.length)
         position_s = gap.end_index / self._rate_hz
         previous = self._decider.state
-        state = self._decider.miss(position_s, silent=False)
-        reason = f"{gap.length / self._rate_hz:.2f} s of audio lost: {gap.reason}"
-        return Report(self._sensor, None, position_s, None, None, None, False, False, previous, state, None, reason)
+        return Report(
+            sensor=self._sensor,
+            position_s=position_s,
+            previous=previous,
+            state=self._decider.miss(position_s, silent=False),
+            reason=f"{gap.length / self._rate_hz:.2f} s of audio lost: {gap.reason}",
+        )
 
     def _judge(self, window: Window) -> Report:
         previous = self._decider.state
@@ -164,10 +168,15 @@ class Pipeline:
         clipped = self._last_clip >= first
         if flat or window.level_db is None:
             self._flat_windows += 1
-            state = self._decider.miss(window.end_s, silent=True)
-            reason = "the audio stands still: digital silence, a dead cable or a stuck converter"
             return Report(
-                self._sensor, window.index, window.end_s, None, None, None, clipped, True, previous, state, None, reason
+                sensor=self._sensor,
+                window=window.index,
+                position_s=window.end_s,
+                clipped=clipped,
+                flat=True,
+                previous=previous,
+                state=self._decider.miss(window.end_s, silent=True),
+                reason="the audio stands still: digital silence, a dead cable or a stuck converter",
             )
         began_s = time.perf_counter()
         score = self._scorer.score(window)
@@ -179,19 +188,18 @@ class Pipeline:
         if self._decider.leaking is not was_leaking:
             event = "close" if was_leaking else "open"
         return Report(
-            self._sensor,
-            window.index,
-            window.end_s,
-            score.decades,
-            score.error,
-            window.level_db,
-            clipped,
-            False,
-            previous,
-            state,
-            score_ms,
-            self._reason(state),
-            event,
+            sensor=self._sensor,
+            window=window.index,
+            position_s=window.end_s,
+            decades=score.decades,
+            error=score.error,
+            level_db=window.level_db,
+            clipped=clipped,
+            previous=previous,
+            state=state,
+            score_ms=score_ms,
+            reason=self._reason(state),
+            event=event,
         )
 
     def _reason(self, state: State) -> str:

@@ -91,7 +91,8 @@ class Decider:
     def hear(self, end_s: float, decades: float) -> State:
         """Take the site score of a window that ends at `end_s` in the stream; times never fall."""
         policy = self._policy
-        self._deaf = False
+        if self._deaf:
+            self._hear_again(end_s)
         self._heard_s = end_s
         if self._listening_since_s is None:
             self._listening_since_s = end_s
@@ -118,6 +119,14 @@ class Decider:
         """Take note that audio up to `end_s` could not be scored: digital silence is a fault at once, a loss soon."""
         self._deaf = self._deaf or silent or end_s - self._heard_s >= FAULT_AFTER_S
         return self.state
+
+    def _hear_again(self, end_s: float) -> None:
+        """A recheck counts only what was heard; a warning from before a whole horizon of deafness is void."""
+        deaf_s = end_s - self._heard_s
+        self._warned_s += deaf_s
+        if self._state is State.WARNING and deaf_s > self._policy.horizon_s:
+            self._state = State.QUIET
+        self._deaf = False
 
     def _percentile(self, span_s: float, percentile: float) -> float | None:
         """Percentile of the scores of the last `span_s`; None if too few were heard."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
+import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -39,9 +43,26 @@ class Runtime(StrEnum):
         return importlib.metadata.version(self._distribution)
 
     def interpreter(self, content: bytes) -> Any:
-        """A single-threaded interpreter of a model."""
+        """A single-threaded interpreter of a model, ready to run."""
         module = importlib.import_module(f"{self._module}.interpreter")
-        return module.Interpreter(model_content=content, num_threads=1)
+        with _mute_native_stderr():
+            interpreter = module.Interpreter(model_content=content, num_threads=1)
+            interpreter.allocate_tensors()
+        return interpreter
+
+
+@contextlib.contextmanager
+def _mute_native_stderr() -> Iterator[None]:
+    """The interpreters announce their delegates on the C side's standard error, where users expect errors."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def available_runtimes() -> list[Runtime]:
@@ -103,7 +124,6 @@ class Model:
     def __init__(self, content: bytes, runtime: Runtime, *, name: str) -> None:
         try:
             self._interpreter = runtime.interpreter(content)
-            self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, SystemError) as error:
             raise BundleError(
                 f"{runtime} {runtime.version} refuses the model ({str(error).splitlines()[0]})",

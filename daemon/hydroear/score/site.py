@@ -85,6 +85,8 @@ class SiteCalibration:
     ----------
     bundle_sha256
         The bundle it was learned with; it fits no other.
+    runtime
+        The interpreter it was learned with; others round int8 differently.
     band_mean
         float32, shape (n_mels,): median over the site's normal windows of the mean of each band, in dB.
     head
@@ -102,6 +104,7 @@ class SiteCalibration:
     """
 
     bundle_sha256: str
+    runtime: str
     band_mean: NDArray[np.float32]
     head: SiteHead
     error: Distribution
@@ -122,6 +125,7 @@ class SiteCalibration:
         document = {
             "schema": SCHEMA,
             "bundle_sha256": self.bundle_sha256,
+            "runtime": self.runtime,
             "band_mean": self.band_mean.tolist(),
             "head": {"mean": self.head.mean.tolist(), "whitening": self.head.whitening.tolist()},
             "error": asdict(self.error),
@@ -162,6 +166,7 @@ class SiteCalibration:
                 raise ValueError("head: shapes differ")
             return cls(
                 bundle_sha256=str(document["bundle_sha256"]),
+                runtime=str(document["runtime"]),
                 band_mean=_finite(document["band_mean"]).astype(np.float32),
                 head=head,
                 error=_distribution(document["error"]),
@@ -224,7 +229,7 @@ class SiteScorer:
     Raises
     ------
     CalibrationError
-        If the calibration was learned with another bundle, or is damaged.
+        If the calibration was learned with another bundle or interpreter, or is damaged.
     """
 
     def __init__(self, scorer: Scorer, site: SiteCalibration | None) -> None:
@@ -234,6 +239,13 @@ class SiteScorer:
                 where=site.where,
                 expected=f"bundle {scorer.bundle.sha256[:12]}",
                 fix="run hydroear calibrate again with this bundle",
+            )
+        if site is not None and site.runtime != scorer.runtime:
+            raise CalibrationError(
+                f"learned with {site.runtime}",
+                where=site.where,
+                expected=f"{scorer.runtime}, which scores now",
+                fix=f"run hydroear calibrate again, or set the runtime to {site.runtime}",
             )
         self._scorer, self._site = scorer, site
         bundle = scorer.bundle
@@ -319,6 +331,7 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
     band_mean, head = _learn(windows, scorer, independent)
     return SiteCalibration(
         bundle_sha256=scorer.bundle.sha256,
+        runtime=str(scorer.runtime),
         band_mean=band_mean,
         head=head,
         error=error,
