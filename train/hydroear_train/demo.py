@@ -162,6 +162,7 @@ def run_demo(out_dir: Path, *, bundle: Path = SHIPPED_BUNDLE, speed: float = SPE
                 time.sleep(0.05)
             client.disconnect()
             client.loop_stop()
+            client.reinitialise()
     windows = [line for line in lines if line["kind"] == "window"]
     for event in room.events:
         if event["phase"] == "open":

@@ -83,15 +83,17 @@ def refusal(address: Address, reason: ReasonCode, username: str | None = None) -
 
 
 def hang_up(client: Client) -> None:
-    """Disconnect, and end the client's thread within :data:`HANG_UP_S`."""
+    """Disconnect, and end the client's thread within :data:`HANG_UP_S`. The client is of no use afterwards."""
     client.disconnect()
     # loop_stop waits, without end, for what is not acknowledged.
     client.drop_out_messages()
     stopping = threading.Thread(target=client.loop_stop, name="mqtt-hang-up", daemon=True)
     stopping.start()
     stopping.join(HANG_UP_S)
-    if not stopping.is_alive() and (left_open := client.socket()) is not None:
-        left_open.close()  # by an attempt to reconnect that began before the disconnect
+    if not stopping.is_alive():
+        # paho's one public way to close what it leaves open: the sockets by which it wakes its thread, and that of an
+        # attempt to reconnect which began before the disconnect.
+        client.reinitialise()
 
 
 def _password(settings: Mqtt) -> str | None:
