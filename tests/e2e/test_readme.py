@@ -29,7 +29,7 @@ COMMANDS = [
 ]
 QUICK_RECIPE = {
     "front_end": {"n_mels": 32, "high_hz": 4000.0, "window_frames": 32, "window_hop_frames": 16},
-    "extractor": {"steps": 4, "pairs": 4, "validation_pairs": 16},
+    "extractor": {"steps": 4, "pairs": 4, "validation_pairs": 16, "simulated_sites": 2, "simulated_s": 8},
     "autoencoder": {"components": 6, "epochs": 1, "windows": 64},
 }
 BIN = Path(sys.executable).parent
@@ -41,9 +41,7 @@ def adapted(command: str, machine: Path) -> str:
     if " -m venv " in command:
         return f"mkdir -p {machine}/opt && ln -sfn {BIN.parent} {machine}/opt/hydroear"
     if "pip install" in command:
-        command = re.sub(
-            r"\S*pip install", f"{BIN}/pip install --dry-run --quiet --no-deps --no-build-isolation", command
-        )
+        command = re.sub(r"\S*pip install", f"{BIN}/pip install --dry-run --quiet", command)
     if command.startswith("systemctl"):
         return command.replace("systemctl enable --now", f"systemctl --root={machine} enable")
     return re.sub(r"(?<=\s)/(etc|opt)/|^/(etc|opt)/", lambda m: f"{machine}/{m[1] or m[2]}/", command)
