@@ -13,6 +13,9 @@ from hydroear.dsp.stft import Framer, PowerSpectrum
 from hydroear.dsp.window import Window, WindowAssembler
 from hydroear.errors import AudioError
 
+_DB_PER_NEPER = np.float32(10.0 / np.log(10.0))
+"""Of power. NumPy's natural logarithm is vectorised, the decimal one is not."""
+
 _PIECE = 16384
 """Samples of a long recording to take at a time: spectra that stay in the cache cost half as much."""
 
@@ -43,8 +46,8 @@ class LogMel:
         """Power, shape (m, n_fft // 2 + 1), to mel power in dB, float32, shape (m, n_mels)."""
         mel = power[:, self._bins] @ self._bank
         np.maximum(mel, self._floor, out=mel)
-        np.log10(mel, out=mel)
-        mel *= np.float32(10.0)
+        np.log(mel, out=mel)
+        mel *= _DB_PER_NEPER
         return mel
 
 
