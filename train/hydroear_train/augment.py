@@ -9,10 +9,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import rfft
-from scipy.signal.windows import hann
 
 from hydroear.dsp import FrontEndSpec
 from hydroear.dsp.frontend import LogMel
+from hydroear.dsp.stft import PowerSpectrum
 from hydroear_train.corpus import Clip
 from hydroear_train.simulate import random_leak_noise
 
@@ -33,8 +33,7 @@ class SpectrumBatch:
 
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
-        window = hann(spec.n_fft, sym=False)
-        self._window = (window / np.sqrt(np.sum(window**2))).astype(np.float32)
+        self._window = PowerSpectrum(spec.n_fft).window
         self._log_mel = LogMel(spec)
 
     def transform(self, clips: Array) -> NDArray[np.complex64]:

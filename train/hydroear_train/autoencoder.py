@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+_BATCH = 64
+
 
 def whitening(embeddings: Array, *, components: int) -> tuple[Array, Array]:
     """Principal components of embeddings, scaled to variance 1.
@@ -36,7 +38,7 @@ def whitening(embeddings: Array, *, components: int) -> tuple[Array, Array]:
 
 def fit_autoencoder(
     white: Array, *, hidden: int, bottleneck: int, noise: float, epochs: int, callbacks: Sequence[Any]
-) -> tuple[Any, dict[str, list[float]]]:
+) -> tuple[Any, list[float]]:
     """Train an autoencoder to give normal embeddings back from a noisy copy.
 
     Parameters
@@ -54,8 +56,8 @@ def fit_autoencoder(
 
     Returns
     -------
-    model, history
-        The Keras model (components to components) and its losses by epoch.
+    model, losses
+        The Keras model (components to components) and its loss in every epoch.
 
     Notes
     -----
@@ -74,7 +76,4 @@ def fit_autoencoder(
     history = model.fit(
         white, white, batch_size=_BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=list(callbacks)
     )
-    return model, {name: [float(v) for v in values] for name, values in history.history.items()}
-
-
-_BATCH = 64
+    return model, [float(loss) for loss in history.history["loss"]]

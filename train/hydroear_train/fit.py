@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from hydroear import __version__
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import AudioError, UsageError
-from hydroear.model import Bundle, Golden, Model, available_runtimes, choose_runtime, load_model, write_bundle
+from hydroear.model import Bundle, Golden, available_runtimes, choose_runtime, load_model, write_bundle
 from hydroear.score import Scorer
 from hydroear_train.augment import Array, Augmentation, SpectrumBatch, WindowSampler, band_means, window_grid
 from hydroear_train.corpus import NORMAL, Clip, Entry, data_sha256, load_clips, simulated_clips
@@ -83,74 +83,23 @@ def fit(
     normal = [entry for entry in entries if entry.label == NORMAL]
     if not normal:
         raise UsageError("no row is labelled normal", where="manifest", expected="recordings of normal pipes")
-    spec = recipe.spec
-    clips = load_clips(normal, spec, group_column=group_column, quiet=quiet)
-    training, held_out = _split(clips, spec, recipe.validation_fraction)
-    simulated = simulated_clips(
-        recipe.extractor.simulated_sites, recipe.extractor.simulated_s, spec, seed=recipe.seed, quiet=quiet
-    )
-    means = band_means([*training, *simulated], spec)
-
-    def centre(windows: Array, groups: Sequence[str]) -> Array:
-        return (windows - np.stack([means[group] for group in groups])[:, None, :])[..., None]
+    material = _Material.prepare(load_clips(normal, recipe.spec, group_column=group_column, quiet=quiet), recipe, quiet)
 
     import keras
     import tensorflow as tf
 
     keras.utils.set_random_seed(recipe.seed)
     tf.config.experimental.enable_op_determinism()
-    rng = np.random.default_rng(recipe.seed)
-    augmentation = Augmentation(recipe.extractor.leak_snr_db, recipe.extractor.tilt_db)
-    sampler = WindowSampler(training, spec, augmentation, rng)
-    validation = WindowSampler(held_out, spec, augmentation, np.random.default_rng([recipe.seed, 1]))
 
-    variety = WindowSampler(simulated, spec, augmentation, rng) if simulated else sampler
-    extractor, curves, metrics = _fit_extractor((sampler, variety), validation, centre, recipe, quiet)
-
-    from hydroear_train.autoencoder import fit_autoencoder, whitening
-    from hydroear_train.quantise import to_int8
-
-    examples = np.concatenate([centre(*sampler.normals(_CALIBRATION_WINDOWS, tilted=True)), _leaks(sampler, centre)])
-    extractor_int8 = to_int8(extractor, examples)
-    embed = _embedder(load_model(extractor_int8, choose_runtime(), name="extractor.tflite"), quiet)
-    plain, plain_groups = sampler.normals(recipe.autoencoder.windows // 2, tilted=False)
-    tilted, tilted_groups = sampler.normals(recipe.autoencoder.windows - len(plain), tilted=True)
-    embeddings = embed(np.concatenate([centre(plain, plain_groups), centre(tilted, tilted_groups)]))
-    mean, projection = whitening(embeddings, components=recipe.autoencoder.components)
-    white = (embeddings - mean) @ projection
-    autoencoder, history = fit_autoencoder(
-        white,
-        hidden=recipe.autoencoder.hidden,
-        bottleneck=recipe.autoencoder.bottleneck,
-        noise=recipe.autoencoder.noise,
-        epochs=recipe.autoencoder.epochs,
-        callbacks=[_bar(recipe.autoencoder.epochs, quiet)],
-    )
-    curves["autoencoder loss"] = history["loss"]
-
-    leak_white = (embed(_leaks(sampler, centre)) - mean) @ projection
-    bundle = Bundle(
-        name=name,
-        front_end=spec,
-        extractor=extractor_int8,
-        autoencoder=to_int8(autoencoder, np.concatenate([white[:: max(1, len(white) // 512)], leak_white])),
-        band_mean=np.mean([means[clip.group] for clip in training], axis=0, dtype=np.float64).astype(np.float32),
-        embedding_mean=mean,
-        projection=projection,
-        normal_errors=np.zeros(0, np.float32),
-        golden=Golden(np.zeros((0, spec.window_samples), np.int16), np.zeros((0, spec.n_mels), np.float32), (), {}),
-        provenance={},
-    )
-    normal_errors, scored = _score_validation(bundle, held_out, validation, means, recipe)
+    extractor, curves, metrics = _fit_extractor(material, recipe, quiet)
+    bundle, curves["autoencoder loss"] = _fit_detector(extractor, material, recipe, name=name, quiet=quiet)
+    bundle, scored = _measure(bundle, material, recipe)
     metrics |= scored
     bundle = replace(
         bundle,
-        normal_errors=np.sort(normal_errors),
-        golden=_golden(held_out, validation, means, bundle),
         provenance={
             "data_sha256": data_sha256(normal),
             "recordings": len(normal),
-            "seconds": round(sum(len(clip.samples) for clip in clips) / spec.rate_hz, 1),
             "simulated": all(entry.columns.get("simulated") == "yes" for entry in normal),
             "recipe": recipe.to_dict(),
             "versions": _versions(),
@@ -163,6 +112,54 @@ def fit(
     (run_dir / "metrics.json").write_text(json.dumps({**metrics, "curves": curves}, indent=1, sort_keys=True) + "\n")
     _draw_curves(run_dir / "curves.png", curves, name)
     return Outcome(path, sha256, metrics)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """The audio of a run, and where its windows come from.
+
+    Attributes
+    ----------
+    training, held_out
+        The first and the last part of every recording.
+    means
+        What each band is at each site.
+    sampler, variety, validation
+        Draw windows from the training part, from simulated pipes (or again the training part), and from the
+        held-out part.
+    """
+
+    training: list[Clip]
+    held_out: list[Clip]
+    means: dict[str, Array]
+    sampler: WindowSampler
+    variety: WindowSampler
+    validation: WindowSampler
+
+    @classmethod
+    def prepare(cls, clips: Sequence[Clip], recipe: Recipe, quiet: bool) -> _Material:
+        spec, settings, rng = recipe.spec, recipe.extractor, np.random.default_rng(recipe.seed)
+        training, held_out = _split(clips, spec, recipe.validation_fraction)
+        simulated = simulated_clips(settings.simulated_sites, settings.simulated_s, spec, seed=recipe.seed, quiet=quiet)
+        augmentation = Augmentation(settings.leak_snr_db, settings.tilt_db)
+        sampler = WindowSampler(training, spec, augmentation, rng)
+        return cls(
+            training=training,
+            held_out=held_out,
+            means=band_means([*training, *simulated], spec),
+            sampler=sampler,
+            variety=WindowSampler(simulated, spec, augmentation, rng) if simulated else sampler,
+            validation=WindowSampler(held_out, spec, augmentation, np.random.default_rng([recipe.seed, 1])),
+        )
+
+    def centred(self, windows: Array, groups: Sequence[str]) -> Array:
+        """Windows without what is normal at their site, as the extractor takes them: (n, window_frames, n_mels, 1)."""
+        return (windows - np.stack([self.means[group] for group in groups])[:, None, :])[..., None]
+
+    def leaks(self) -> Array:
+        """Windows with synthetic leaks, centred."""
+        _, leak, groups = self.sampler.pairs(_CALIBRATION_WINDOWS)
+        return self.centred(leak, groups)
 
 
 def _split(clips: Sequence[Clip], spec: FrontEndSpec, fraction: float) -> tuple[list[Clip], list[Clip]]:
@@ -182,12 +179,10 @@ def _split(clips: Sequence[Clip], spec: FrontEndSpec, fraction: float) -> tuple[
     return training, held_out
 
 
-Centre = Callable[[Array, Sequence[str]], Array]
-
-
 def _fit_extractor(
-    samplers: Sequence[WindowSampler], validation: WindowSampler, centre: Centre, recipe: Recipe, quiet: bool
+    material: _Material, recipe: Recipe, quiet: bool
 ) -> tuple[Any, dict[str, list[float]], dict[str, float]]:
+    """Train the extractor on its pretext; what it says of held-out windows is measured as at inference."""
     import keras
 
     from hydroear_train.extractors import mobilenet_v2
@@ -201,6 +196,7 @@ def _fit_extractor(
         warmup_steps=settings.steps // 20,
     )
     classifier.compile(keras.optimizers.Adam(schedule), keras.losses.BinaryCrossentropy(from_logits=True))
+    samplers = (material.sampler, material.variety)
     pairs = settings.pairs // len(samplers)
     labels = np.repeat(np.array([0, 1], np.float32), pairs * len(samplers))[:, None]
     losses = []
@@ -209,15 +205,15 @@ def _fit_extractor(
             normals, leaks = [], []
             for sampler in samplers:
                 normal, leak, groups = sampler.pairs(pairs)
-                normals.append(centre(normal, groups))
-                leaks.append(centre(leak, groups))
-            batch = np.concatenate(normals + leaks)
-            losses.append(float(classifier.train_on_batch(batch, labels)))
+                normals.append(material.centred(normal, groups))
+                leaks.append(material.centred(leak, groups))
+            losses.append(float(classifier.train_on_batch(np.concatenate(normals + leaks), labels)))
             bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}", refresh=False)
             bar.update()
-    normal, leak, groups = validation.pairs(settings.validation_pairs)
+    normal, leak, groups = material.validation.pairs(settings.validation_pairs)
     logits = [
-        classifier.predict(centre(windows, groups), batch_size=128, verbose=0)[:, 0] for windows in (normal, leak)
+        classifier.predict(material.centred(windows, groups), batch_size=128, verbose=0)[:, 0]
+        for windows in (normal, leak)
     ]
     metrics = {
         "pretext_accuracy": 0.5 * float(np.mean(logits[0] < 0) + np.mean(logits[1] > 0)),
@@ -227,49 +223,93 @@ def _fit_extractor(
     return extractor, {"extractor loss": losses}, metrics
 
 
-def _leaks(sampler: WindowSampler, centre: Centre) -> Array:
-    _, leak, groups = sampler.pairs(_CALIBRATION_WINDOWS)
-    return centre(leak, groups)
+def _fit_detector(
+    extractor: Any, material: _Material, recipe: Recipe, *, name: str, quiet: bool
+) -> tuple[Bundle, list[float]]:
+    """Quantise the extractor and train the autoencoder on what its int8 form says of normal windows."""
+    from hydroear_train.autoencoder import fit_autoencoder, whitening
+    from hydroear_train.quantise import to_int8
 
+    spec, settings = recipe.spec, recipe.autoencoder
+    tilted = material.centred(*material.sampler.normals(_CALIBRATION_WINDOWS, tilted=True))
+    extractor_int8 = to_int8(extractor, np.concatenate([tilted, material.leaks()]))
+    model = load_model(extractor_int8, choose_runtime(), name="extractor.tflite")
 
-def _embedder(model: Model, quiet: bool) -> Callable[[Array], Array]:
     def embed(windows: Array) -> Array:
         return np.stack([model(window) for window in tqdm(windows, desc="embedding", unit="window", disable=quiet)])
 
-    return embed
+    half = settings.windows // 2
+    plain = material.centred(*material.sampler.normals(half, tilted=False))
+    tilted = material.centred(*material.sampler.normals(settings.windows - half, tilted=True))
+    embeddings = embed(np.concatenate([plain, tilted]))
+    mean, projection = whitening(embeddings, components=settings.components)
+    white = (embeddings - mean) @ projection
+    autoencoder, losses = fit_autoencoder(
+        white,
+        hidden=settings.hidden,
+        bottleneck=settings.bottleneck,
+        noise=settings.noise,
+        epochs=settings.epochs,
+        callbacks=[_bar(settings.epochs, quiet)],
+    )
+    leaks = (embed(material.leaks()) - mean) @ projection
+    some = white[:: max(1, len(white) // (2 * _CALIBRATION_WINDOWS))]
+    site_means = [material.means[clip.group] for clip in material.training]
+    bundle = Bundle(
+        name=name,
+        front_end=spec,
+        extractor=extractor_int8,
+        autoencoder=to_int8(autoencoder, np.concatenate([some, leaks])),
+        band_mean=np.mean(site_means, axis=0, dtype=np.float64).astype(np.float32),
+        embedding_mean=mean,
+        projection=projection,
+        normal_errors=np.zeros(0, np.float32),
+        golden=Golden(np.zeros((0, spec.window_samples), np.int16), np.zeros((0, spec.n_mels), np.float32), (), {}),
+        provenance={},
+    )
+    return bundle, losses
 
 
-def _score_validation(
-    bundle: Bundle, held_out: Sequence[Clip], validation: WindowSampler, means: dict[str, Array], recipe: Recipe
-) -> tuple[Array, dict[str, float]]:
-    """Errors of held-out normal windows for a unit that knows no site; how well errors tell leaks where it does."""
+def _measure(bundle: Bundle, material: _Material, recipe: Recipe) -> tuple[Bundle, dict[str, float]]:
+    """Add what only the finished models can tell: the errors of held-out normal windows and of the golden ones.
+
+    The normal errors, from which a unit's threshold follows, are those of a unit that knows no site; how well errors
+    tell leaks is measured where the site is known.
+    """
     scorer = Scorer(bundle, choose_runtime())
     spectra = SpectrumBatch(bundle.front_end)
-    normal_errors = [
-        scorer.score(features).error
-        for clip in held_out
-        for features in spectra.features(spectra.transform(window_grid(clip.samples, bundle.front_end)))
+    normal_errors = np.sort(
+        [
+            scorer.score(features).error
+            for clip in material.held_out
+            for features in spectra.features(spectra.transform(window_grid(clip.samples, bundle.front_end)))
+        ]
+    ).astype(np.float32)
+    normal, leak, groups = material.validation.pairs(recipe.extractor.validation_pairs)
+    errors = [
+        np.array([scorer.score(w, material.means[site]).error for w, site in zip(windows, groups, strict=True)])
+        for windows in (normal, leak)
     ]
-    normal, leak, groups = validation.pairs(recipe.extractor.validation_pairs)
+    metrics = {
+        "error_auc": _auc(errors[0], errors[1]),
+        "normal_error_p50": float(np.quantile(normal_errors, 0.5)),
+        "normal_error_p99": float(np.quantile(normal_errors, 0.99)),
+    }
+    return replace(bundle, normal_errors=normal_errors, golden=_golden(bundle, material)), metrics
 
-    def errors(windows: Array) -> NDArray[np.float64]:
-        return np.array([scorer.score(w, means[site]).error for w, site in zip(windows, groups, strict=True)])
 
-    return np.array(normal_errors, np.float32), {"error_auc": _auc(errors(normal), errors(leak))}
-
-
-def _golden(held_out: Sequence[Clip], validation: WindowSampler, means: dict[str, Array], bundle: Bundle) -> Golden:
+def _golden(bundle: Bundle, material: _Material) -> Golden:
     """Two normal windows and the same with a loud leak, scored on every runtime that is installed."""
     length = bundle.front_end.window_samples
     audio, kinds, band_means = [], [], []
-    for clip in (held_out[0], held_out[len(held_out) // 2]):
+    for clip in (material.held_out[0], material.held_out[len(material.held_out) // 2]):
         normal = clip.samples[:length]
-        leak = normal + _GOLDEN_LEAK * np.std(normal) * validation.leak_noise()
+        leak = normal + _GOLDEN_LEAK * np.std(normal) * material.validation.leak_noise()
         for kind, samples in (("normal", normal), ("leak", leak)):
             scaled = samples * (0.5 / np.max(np.abs(samples)))
             audio.append(np.round(scaled * 32767).astype(np.int16))
             kinds.append(kind)
-            band_means.append(means[clip.group])
+            band_means.append(material.means[clip.group])
     unscored = Golden(np.stack(audio), np.stack(band_means), tuple(kinds), {})
     return replace(unscored, errors=golden_errors(replace(bundle, golden=unscored)))
 

@@ -55,6 +55,8 @@ class PowerSpectrum:
 
     Attributes
     ----------
+    window
+        float32, shape (n_fft,): the Hann window, its sum of squares 1.
     to_mean_square
         float32, shape (n_fft // 2 + 1,): the power, weighted by it and summed, is the mean square of the windowed
         frame. By Parseval's theorem over the one-sided spectrum, bins between DC and Nyquist stand for two.
@@ -62,7 +64,7 @@ class PowerSpectrum:
 
     def __init__(self, n_fft: int) -> None:
         window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
-        self._window = (window / np.sqrt(np.sum(window**2))).astype(np.float32)
+        self.window = (window / np.sqrt(np.sum(window**2))).astype(np.float32)
         self.to_mean_square = np.full(n_fft // 2 + 1, 2.0 / n_fft, np.float32)
         self.to_mean_square[[0, -1]] = 1.0 / n_fft
 
@@ -71,7 +73,7 @@ class PowerSpectrum:
 
         White noise of variance v has power v in every bin.
         """
-        spectrum = rfft(frames * self._window, axis=1, overwrite_x=True)
+        spectrum = rfft(frames * self.window, axis=1, overwrite_x=True)
         power: NDArray[np.float32] = np.square(spectrum.real)
         power += np.square(spectrum.imag)
         return power
