@@ -29,7 +29,7 @@ COMMANDS = [
 ]
 QUICK_RECIPE = {
     "front_end": {"n_mels": 32, "high_hz": 4000.0, "window_frames": 32, "window_hop_frames": 16},
-    "extractor": {"steps": 4, "pairs": 4, "validation_pairs": 16, "simulated_sites": 2, "simulated_s": 8},
+    "extractor": {"steps": 16, "pairs": 4, "validation_pairs": 16, "simulated_sites": 2, "simulated_s": 8},
     "autoencoder": {"components": 6, "epochs": 1, "windows": 64},
 }
 BIN = Path(sys.executable).parent
