@@ -206,6 +206,7 @@ def _add_calibrate(verbs: argparse._SubParsersAction[argparse.ArgumentParser], c
 
 
 def _calibrate(args: argparse.Namespace) -> int:
+    from hydroear.app.display import Progress
     from hydroear.app.replay import calibrate_on_recordings
 
     site = calibrate_on_recordings(
@@ -215,6 +216,7 @@ def _calibrate(args: argparse.Namespace) -> int:
         channel=args.channel,
         from_s=args.from_s,
         to_s=args.to_s,
+        progress=Progress(sys.stderr),
     )
     site.save(args.out)
     if args.json:

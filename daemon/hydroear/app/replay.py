@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 
 from hydroear.app.clock import stamper
-from hydroear.app.display import Display
+from hydroear.app.display import Display, Progress
 from hydroear.app.pipeline import Pipeline, Report, front_end_of
 from hydroear.app.reporter import Reporter
 from hydroear.app.unit import DRAIN_S, load_site
@@ -204,7 +205,14 @@ def _play(
 
 
 def calibrate_on_recordings(
-    files: Sequence[Path], *, bundle_path: Path, runtime: str, channel: int, from_s: float, to_s: float | None
+    files: Sequence[Path],
+    *,
+    bundle_path: Path,
+    runtime: str,
+    channel: int,
+    from_s: float,
+    to_s: float | None,
+    progress: Progress,
 ) -> SiteCalibration:
     """Learn a site from recordings of it in health.
 
@@ -220,6 +228,8 @@ def calibrate_on_recordings(
         Which channel, counted from 1.
     from_s, to_s
         The stretch of every file to learn from.
+    progress
+        Shows how far it is.
 
     Raises
     ------
@@ -236,11 +246,11 @@ def calibrate_on_recordings(
     spec = bundle.front_end
     if sum(_seconds(file) for file in files) < _SHORT_WINDOWS * spec.window_s:
         spec = replace(spec, window_hop_frames=max(1, spec.window_frames // _DENSE))
-    segments = [
-        _windows(source, file, spec, from_s, math.inf if to_s is None else to_s)
-        for source, file in zip(sources, files, strict=True)
-    ]
-    return calibrate(segments, scorer)
+    segments = []
+    for number, (source, file) in enumerate(zip(sources, files, strict=True)):
+        progress(f"reading {file.name}", number / len(files))
+        segments.append(_windows(source, file, spec, from_s, math.inf if to_s is None else to_s))
+    return calibrate(segments, scorer, progress=partial(progress, "learning"))
 
 
 def _seconds(file: Path) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -283,7 +283,9 @@ def expected_deviation(bundle: Bundle) -> float:
     return float(np.sqrt(2.0 / bundle.projection.shape[1]))
 
 
-def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalibration:
+def calibrate(
+    segments: Sequence[Sequence[Window]], scorer: Scorer, *, progress: Callable[[float], None] | None = None
+) -> SiteCalibration:
     """Learn a site from normal audio.
 
     The distributions are cross-fitted: each stretch of audio is scored by what was learned from the others, because
@@ -295,6 +297,8 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
         Windows of each uninterrupted stretch of audio, in order, however much they overlap.
     scorer
         The bundle at work.
+    progress
+        Is told the share that is done, 0 to 1, after every score.
 
     Raises
     ------
@@ -316,19 +320,30 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
         raise CalibrationError(
             "digital silence in the audio", where="calibration", fix="check the sensor and its cable, then record again"
         )
+    folds = _folds(segments)
+    scorings = sum(len(held_out) + len(learned) for held_out, learned in folds) + len(windows)
+    done = 0
+
+    def score_of(window: Window, band_mean: NDArray[np.float32]) -> Score:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done / scorings)
+        return scorer.score(window.features, band_mean)
+
     errors: list[float] = []
     distances: list[float] = []
-    for held_out, learned in _folds(segments):
-        mean, head = _learn(learned, scorer, independent * len(learned) / len(windows))
+    for held_out, learned in folds:
+        mean, head = _learn(learned, score_of, independent * len(learned) / len(windows))
         for window in held_out:
-            score = scorer.score(window.features, mean)
+            score = score_of(window, mean)
             errors.append(_log(score.error))
             distances.append(_log(head.distance(score.embedding)))
     expected = expected_deviation(scorer.bundle)
     error = Distribution.of(errors, independent=independent, expected_deviation=expected)
     distance = Distribution.of(distances, independent=independent, expected_deviation=expected)
     fused = [0.5 * (error.standardised(e) + distance.standardised(d)) for e, d in zip(errors, distances, strict=True)]
-    band_mean, head = _learn(windows, scorer, independent)
+    band_mean, head = _learn(windows, score_of, independent)
     return SiteCalibration(
         bundle_sha256=scorer.bundle.sha256,
         runtime=str(scorer.runtime),
@@ -342,9 +357,11 @@ def calibrate(segments: Sequence[Sequence[Window]], scorer: Scorer) -> SiteCalib
     )
 
 
-def _learn(windows: Sequence[Window], scorer: Scorer, independent: float) -> tuple[NDArray[np.float32], SiteHead]:
+def _learn(
+    windows: Sequence[Window], score_of: Callable[[Window, NDArray[np.float32]], Score], independent: float
+) -> tuple[NDArray[np.float32], SiteHead]:
     band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
-    embeddings = np.stack([scorer.score(window.features, band_mean).embedding for window in windows])
+    embeddings = np.stack([score_of(window, band_mean).embedding for window in windows])
     return band_mean, SiteHead.fit(embeddings, independent=independent)
 
 
