@@ -1,5 +1,7 @@
 """Both interpreters run the shipped bundle and come to the same decisions, though they round int8 differently."""
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -18,6 +20,11 @@ DECISION = Decision(horizon_s=20.0, recheck_s=10.0, clear_s=20.0)
 
 def windows(samples: np.ndarray) -> list[Window]:
     return FrontEnd(BUNDLE.front_end, input_rate_hz=16000).push(samples)
+
+
+def test_no_test_of_this_process_loads_tensorflow() -> None:
+    # Its TFLite would take the place of tflite-runtime's, and these tests would judge another interpreter.
+    assert "tensorflow" not in sys.modules
 
 
 @pytest.mark.parametrize("runtime", available_runtimes())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hydroear.errors import HydroearError
-from hydroear_train.autoencoder import whitening
+from hydroear_train.whitening import whitening
 
 
 def test_whitened_embeddings_have_mean_zero_and_unit_covariance() -> None:

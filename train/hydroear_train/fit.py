@@ -27,6 +27,7 @@ from hydroear_train.augment import Array, Augmentation, SpectrumBatch, WindowSam
 from hydroear_train.corpus import NORMAL, Clip, Entry, data_sha256, load_clips, simulated_clips
 from hydroear_train.golden import golden_errors
 from hydroear_train.recipe import Recipe
+from hydroear_train.whitening import whitening
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -227,7 +228,7 @@ def _fit_detector(
     extractor: Any, material: _Material, recipe: Recipe, *, name: str, quiet: bool
 ) -> tuple[Bundle, list[float]]:
     """Quantise the extractor and train the autoencoder on what its int8 form says of normal windows."""
-    from hydroear_train.autoencoder import fit_autoencoder, whitening
+    from hydroear_train.autoencoder import fit_autoencoder
     from hydroear_train.quantise import to_int8
 
     spec, settings = recipe.spec, recipe.autoencoder
