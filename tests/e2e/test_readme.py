@@ -1,8 +1,8 @@
 """Every command in the README does what it says.
 
-The commands run as they stand, in a copy of the repository's files, with three substitutions that are made in
-:func:`adapted`: the machine's root folder is a temporary one, the package is not downloaded again, and what is trained
-is small. ``make test`` is what runs this; ``make demo`` is run by hand of the recipe that make prints.
+The commands run as they stand, in a copy of the repository's files, with the substitutions that are made in
+:func:`adapted`: the machine's root folder is a temporary one, the package is resolved but not installed again, and what
+is trained is small. ``make test`` is what runs this, and what ``make demo`` runs is run by test_demo.py.
 """
 
 import os

@@ -111,6 +111,7 @@ def write_configurations(folder: Path) -> None:
     config("nobody", mqtt={"url": "mqtt://localhost", "password_file": "good.json"})
     config("password", mqtt={"url": "mqtt://localhost", "username": "u", "password_file": "gone"})
     config("state", state_dir="/proc/hydroear")
+    config("clipped", source={"type": "wav", "files": [str(folder / "clipped.wav")], "speed": 0})
     for name in AUDIO:
         config(name, source={"type": "wav", "files": [name], "speed": 0})
     (folder / "tab.yaml").write_text("unit: a\n\tbundle: b\n")
@@ -252,3 +253,10 @@ def test_clipped_audio_is_scored_and_warned_of(files: Path) -> None:
     clipped = sum(line["clipped"] for line in windows)
     assert clipped > 0
     assert said(done.stderr) == [f"hydroear: warning: clipped: {clipped} windows are clipped; lower the gain"]
+
+
+def test_a_unit_warns_of_clipping_once_an_hour(files: Path) -> None:
+    done = hydroear("run", "-c", files / "clipped.yaml")
+    assert done.returncode == 0
+    (line,) = said(done.stderr)
+    assert re.fullmatch(r"hydroear: warning: .+: clipped at \d+\.\d s; lower the gain of the sensor", line)

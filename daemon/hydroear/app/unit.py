@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 DRAIN_S = 5.0
 """How long a stopping unit waits for the broker to take what is queued."""
 
+CLIPPING_REMINDER_S = 3600.0
+"""How often, in the stream, a sensor that clips is complained of."""
+
 _LATENCIES = 1000
 
 
@@ -52,6 +55,7 @@ class Ear:
     pipeline: Pipeline
     reporter: Reporter
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    clipping_told_s: float | None = None
 
 
 def load_site(path: Path, *, required: bool) -> SiteCalibration | None:
@@ -243,6 +247,11 @@ class Unit:
     def _tell(self, ear: Ear, report: Report) -> None:
         if report.score_ms is not None:
             ear.latencies_ms.append(report.score_ms)
+        if report.clipped and (
+            ear.clipping_told_s is None or report.position_s - ear.clipping_told_s >= CLIPPING_REMINDER_S
+        ):
+            ear.clipping_told_s = report.position_s
+            log.warning("%s: clipped at %.1f s; lower the gain of the sensor", ear.sensor, report.position_s)
         ear.reporter.take(report, ear.pipeline)
         self._display(report)
         if report.score_ms is not None or report.state is State.FAULT:
