@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 5.0
+DRAIN_S = 3.0
 """How long a stopping unit waits for the broker to take what is queued."""
 
 CLIPPING_REMINDER_S = 3600.0
@@ -122,6 +123,7 @@ class Unit:
     def __init__(self, config: schema.Config, *, display: Display, notifier: Notifier) -> None:
         self._config, self._display, self._notifier = config, display, notifier
         self._stopping = threading.Event()
+        self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._broken: BaseException | None = None
         self._deaf = False
         self._parts = ExitStack()
@@ -199,7 +201,7 @@ class Unit:
         try:
             health_s = time.monotonic()
             seq = 0
-            while any(thread.is_alive() for thread in threads) and not self._stopping.wait(0.2):
+            while any(thread.is_alive() for thread in threads) and not self._asked_to_stop(within_s=0.2):
                 if time.monotonic() >= health_s:
                     health_s += self._config.publish.health_every_s
                     self._outbox.put(self._health(seq))
@@ -212,7 +214,15 @@ class Unit:
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from a signal handler."""
-        self._stopping.set()
+        # Unlike an Event, whose lock the interrupted code may hold, this queue lets its own thread in again.
+        self._stop_requests.put(None)
+
+    def _asked_to_stop(self, *, within_s: float) -> bool:
+        try:
+            self._stop_requests.get(timeout=within_s)
+        except Empty:
+            return False
+        return True
 
     def _shut_down(self, threads: Sequence[threading.Thread]) -> None:
         self._notifier.stopping()
@@ -240,7 +250,7 @@ class Unit:
             self._deaf = True
         except BaseException as error:
             self._broken = error
-            self._stopping.set()
+            self.stop()
         finally:
             self._heartbeat.leave(ear.sensor)
 
