@@ -37,8 +37,6 @@ class Report:
         Level; None for digital silence and lost audio.
     clipped
         Whether samples of the window were clipped.
-    flat
-        Whether audio in the window stood still, which is why it was not scored.
     previous, state
         State before and after.
     score_ms
@@ -59,7 +57,6 @@ class Report:
     error: float | None = None
     level_db: float | None = None
     clipped: bool = False
-    flat: bool = False
     score_ms: float | None = None
     event: Literal["open", "close"] | None = None
 
@@ -173,7 +170,6 @@ class Pipeline:
                 window=window.index,
                 position_s=window.end_s,
                 clipped=clipped,
-                flat=True,
                 previous=previous,
                 state=self._decider.miss(window.end_s, silent=True),
                 reason="the audio stands still: digital silence, a dead cable or a stuck converter",

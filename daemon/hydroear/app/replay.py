@@ -16,7 +16,7 @@ from hydroear.app.clock import stamper
 from hydroear.app.display import Display, Progress
 from hydroear.app.pipeline import Pipeline, Report, front_end_of
 from hydroear.app.reporter import Reporter
-from hydroear.app.unit import DRAIN_S, load_site
+from hydroear.app.unit import DRAIN_S
 from hydroear.audio import open_recording
 from hydroear.audio.flatline import Flatline
 from hydroear.capture import RecordingSource
@@ -106,7 +106,7 @@ def replay(
     """
     bundle = read_bundle(bundle_path)
     scorer = Scorer(bundle, choose_runtime(runtime))
-    site = load_site(site_path, required=True) if site_path is not None else None
+    site = SiteCalibration.load(site_path) if site_path is not None else None
     site_scorer = SiteScorer(scorer, site)
     sources = [RecordingSource([file], channel=channel, speed=speed) for file in files]
     names = sensor_names(files)
