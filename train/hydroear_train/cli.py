@@ -23,6 +23,8 @@ def _work(argv: list[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from hydroear_train.scan import cli as scan
+    from hydroear_train.compare import cli as compare
     from hydroear_train.simulate import cli as simulate
 
     parser = argparse.ArgumentParser(
@@ -31,6 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     simulate.add_parser(verbs)
+    compare.add_parser(verbs)
+    scan.add_parser(verbs)
     _add_fit(verbs)
     _add_demo(verbs)
     _add_demo_bundle(verbs)

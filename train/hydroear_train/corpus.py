@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,46 @@ class Condition:
         return (row[self.column] == self.value) is self.equal
 
 
+def read_rows(path: Path, *, required: Sequence[str] = ("file",)) -> list[dict[str, str]]:
+    """Read the rows of a manifest as they stand.
+
+    Parameters
+    ----------
+    path
+        A CSV file with a header, in UTF-8 with or without a byte order mark, separated by commas or, as spreadsheets
+        of many countries write them, by semicolons.
+    required
+        Columns that must be there.
+
+    Returns
+    -------
+    list of dict
+        At least one.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, lacks a column or holds no row, or a row is longer or shorter than the header.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        header = text.partition("\n")[0]
+        reader = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise _no_manifest(path, f"line {reader.line_num} is longer or shorter than the header", required)
+            rows.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"cannot be read ({reason})", where=path, expected="a CSV manifest") from error
+    if not rows:
+        raise _no_manifest(path, "it holds no rows", required)
+    if missing := [column for column in required if column not in rows[0]]:
+        raise _no_manifest(path, f"it has no column {' or '.join(missing)}", required)
+    return rows
+
+
 def read_manifest(path: Path, conditions: Sequence[Condition] = ()) -> list[Entry]:
     """Read a manifest.
 
@@ -110,20 +151,8 @@ def read_manifest(path: Path, conditions: Sequence[Condition] = ()) -> list[Entr
     UsageError
         If the file cannot be read or holds no such rows, or a condition names a column that is not there.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"cannot be read ({reason})", where=path, expected="a CSV manifest") from error
-    header = set(rows[0]) if rows else set()
-    if not {"file", "label"} <= header or any(None in row or None in row.values() for row in rows):
-        raise UsageError(
-            "no manifest",
-            where=path,
-            expected="a CSV header with file and label, and rows as long as it",
-            fix="check the file",
-        )
+    rows = read_rows(path, required=("file", "label"))
+    header = set(rows[0])
     for condition in conditions:
         if condition.column not in header:
             raise UsageError(
@@ -135,6 +164,15 @@ def read_manifest(path: Path, conditions: Sequence[Condition] = ()) -> list[Entr
     if not entries:
         raise UsageError("no row meets the conditions", where=path, fix="check --where")
     return entries
+
+
+def _no_manifest(path: Path, what: str, required: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"no manifest: {what}",
+        where=path,
+        expected=f"a CSV header with {' and '.join(required)}, and rows as long as it",
+        fix="check the file",
+    )
 
 
 def data_sha256(entries: Sequence[Entry]) -> str:
