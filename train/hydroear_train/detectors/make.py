@@ -13,8 +13,8 @@ from hydroear_train.detectors.gaussian import Mahalanobis, Mixture, PrincipalRes
 from hydroear_train.detectors.neighbours import LocalOutlierFactor, NearestNeighbour
 from hydroear_train.detectors.networks import DenseAutoencoder, VariationalAutoencoder
 
-_FUSED = ("mahalanobis", "knn", "gmm", "lof", "pca")
-"""One of each kind: ellipsoid, distance, clusters, local density, subspace."""
+_FUSED = ("mahalanobis", "knn", "pca")
+"""One of each kind: ellipsoid, distance, subspace."""
 
 
 def make_detector(name: str, *, seed: int) -> Detector:

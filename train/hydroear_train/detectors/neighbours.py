@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hydroear_train.detectors.detector import Array, StandardisedDetector
 
 _BANK = 256
-_LOCAL = 8
+_LOCAL = 16
 _LOF = 20
 
 
@@ -23,7 +23,7 @@ class NearestNeighbour(StandardisedDetector):
     ----------
     local
         Whether a distance is divided by how far apart the bank's vectors lie around the one it leads to (mean distance
-        to the eight nearest), and the smallest of these ratios taken. Conditions that were recorded often lie
+        to the sixteen nearest), and the smallest of these ratios taken. Conditions that were recorded often lie
         densely, rare ones sparsely; the ratio means the same for both (K. Wilkinghoff et al., "Keeping the balance:
         anomaly score calculation for domain generalization", Proc. IEEE ICASSP, 2025; "Local density-based anomaly
         score normalization for domain generalization", arXiv:2509.10951).
