@@ -13,8 +13,8 @@ from hydroear_train.features.separation import harmonic_percussive
 REFERENCE = np.load(Path(__file__).with_name("control_features.npz"))
 
 TOLERANCE_DB = 1e-4
-"""The reference computes in double precision. Single precision resolves 4e-6 dB at 50 dB, and that is how far apart they
-are; the rest is room for another FFT."""
+"""The reference computes in double precision. Single precision resolves 4e-6 dB at 50 dB, and that is how far apart
+they are; the rest is room for another FFT."""
 
 
 def case(name: str) -> tuple[np.ndarray, FrontEndSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -63,16 +64,21 @@ class Mixture(StandardisedDetector):
 
     def _learn(self, normal: Array) -> None:
         from sklearn.decomposition import PCA
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
         self._axes = PCA(svd_solver="full").fit(normal.astype(np.float64))
         turned = self._axes.transform(normal.astype(np.float64))
-        candidates = [
-            GaussianMixture(count, covariance_type="diag", reg_covar=_SMALLEST_VARIANCE, random_state=self._seed).fit(
-                turned
-            )
-            for count in range(1, max(1, min(_MOST_COMPONENTS, len(normal) // _ROWS_A_COMPONENT)) + 1)
-        ]
+        most = min(_MOST_COMPONENTS, len(np.unique(normal, axis=0)) // _ROWS_A_COMPONENT)
+        with warnings.catch_warnings():
+            # A mixture that still moves a little after the last iteration is a mixture, too.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            candidates = [
+                GaussianMixture(
+                    count, covariance_type="diag", reg_covar=_SMALLEST_VARIANCE, random_state=self._seed
+                ).fit(turned)
+                for count in range(1, max(1, most) + 1)
+            ]
         self._mixture: Any = min(candidates, key=lambda mixture: mixture.bic(turned))
 
     def _judge(self, vectors: Array) -> NDArray[Any]:
