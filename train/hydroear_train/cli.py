@@ -23,8 +23,8 @@ def _work(argv: list[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from hydroear_train.scan import cli as scan
     from hydroear_train.compare import cli as compare
+    from hydroear_train.scan import cli as scan
     from hydroear_train.simulate import cli as simulate
 
     parser = argparse.ArgumentParser(
