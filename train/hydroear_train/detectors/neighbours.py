@@ -25,8 +25,8 @@ class NearestNeighbour(StandardisedDetector):
         Whether a distance is divided by how far apart the bank's vectors lie around the one it leads to (mean distance
         to the sixteen nearest), and the smallest of these ratios taken. Conditions that were recorded often lie
         densely, rare ones sparsely; the ratio means the same for both (K. Wilkinghoff et al., "Keeping the balance:
-        anomaly score calculation for domain generalization", Proc. IEEE ICASSP, 2025; "Local density-based anomaly
-        score normalization for domain generalization", arXiv:2509.10951).
+        anomaly score calculation for domain generalization", Proc. IEEE ICASSP, 2025, and "Local density-based anomaly
+        score normalization for domain generalization", IEEE Trans. Audio, Speech, Language Process., 2025).
     """
 
     def __init__(self, seed: int, *, local: bool) -> None:
