@@ -10,7 +10,15 @@ import numpy as np
 
 from hydroear.dsp import FrontEndSpec
 from hydroear_train.corpus import NORMAL, Entry
-from hydroear_train.scan.confounding import MIN_EACH, Factor, Scope, Telltale, columns_as_factors, find_telltales
+from hydroear_train.scan.confounding import (
+    MIN_EACH,
+    Factor,
+    Scope,
+    Telltale,
+    columns_as_factors,
+    find_telltales,
+    find_telltales_within,
+)
 from hydroear_train.scan.finding import Case, Finding, Severity
 from hydroear_train.scan.landmarks import find_matches
 from hydroear_train.scan.layouts import LEAK
@@ -79,18 +87,15 @@ def judge_confounding(
     labelled = [one for one in recordings if one.label in (NORMAL, LEAK)]
     counts = Counter(one.label for one in labelled)
     if len(counts) < 2:
-        message = f"only one class, {next(iter(counts), 'none')}: whether labels are confounded cannot be told"
+        message = f"{' and '.join(counts) or 'nothing'} only: whether labels are confounded cannot be told"
         return [], [Finding(Severity.NOTE, "confounding", message)]
     mains_hz = loudest_mains_hz(recordings)
-    telltales = find_telltales("all", [_scope(labelled, mains_hz, [])])
+    telltales = find_telltales(_scope(labelled, mains_hz, []))
     if group_column is not None:
-        groups = {
-            f"{group_column}={value}": _scope(group, mains_hz, [group_column])
-            for value, group in _by(labelled, group_column).items()
-        }
+        groups = _by(labelled, group_column)
         if len(groups) > 1:
-            telltales += find_telltales(f"within {group_column}", list(groups.values()))
-            telltales += [one for name, scope in groups.items() for one in find_telltales(name, [scope])]
+            scopes = {value: _scope(group, mains_hz, [group_column]) for value, group in groups.items()}
+            telltales += find_telltales_within(group_column, scopes)
     if not telltales:
         message = f"fewer than {MIN_EACH} normals or leaks: too few to tell whether labels are confounded"
         return [], [Finding(Severity.NOTE, "confounding", message)]
@@ -103,7 +108,7 @@ def judge_confounding(
         for one in telltales
         if one.tells
     )
-    message = "the label can be told without listening for leaks: a good result on these recordings proves nothing"
+    message = "the label can be told without listening for leaks: a result counts where it holds with these removed"
     return telltales, [Finding(Severity.WARNING, "confounding", message, cases)] if cases else []
 
 
@@ -136,7 +141,7 @@ def _scope(recordings: Sequence[Recording], mains_hz: int, leave_out: Sequence[s
 def _labels(recordings: Sequence[Recording]) -> list[Finding]:
     counts = Counter(one.label for one in recordings)
     findings = []
-    if recordings and NORMAL not in counts:
+    if any(counts) and NORMAL not in counts:
         findings.append(
             Finding(Severity.WARNING, "labels", "no normal recording, and training learns from these alone")
         )

@@ -7,9 +7,10 @@ the hum alone tells the label, a good result proves nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,16 @@ Factor = NDArray[np.float64] | NDArray[np.str_]
 """Of n recordings: numbers, shape (n,); several numbers each, shape (n, d); or names of conditions, shape (n,)."""
 
 MIN_EACH = 5
-"""Least normals and leaks for a verdict: of 4 and 4, one shuffle in 35 parts the labels perfectly by chance."""
+"""Least normals and leaks for a verdict: of 4 and 4, a number parts one shuffle in 35 perfectly."""
 MIN_AUC = 0.65
 """From here a factor tells the label well enough to matter."""
 FAMILY_ERROR = 0.05
-"""Probability that chance makes any factor of a scope tell-tale."""
-SHUFFLES = 2000
+"""Probability that chance makes any factor tell-tale."""
+SHUFFLES = 1000
+_BATCH = 1_000_000
+"""Labels shuffled at a time, which bounds the memory."""
 _LEAST_TO_LEAVE_OUT = 2
 _PRIOR_WEIGHT = 1.0
-_RIDGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Telltale:
     p
         Part of the shuffles that reach the AUC.
     tells
-        Whether the AUC matters and chance does not explain it, however many factors of the scope were tried.
+        Whether the AUC matters and chance does not explain it, however many factors and groups were tried.
     """
 
     scope: str
@@ -85,47 +87,63 @@ class Telltale:
     tells: bool
 
 
-def find_telltales(name: str, scopes: Sequence[Scope], *, seed: int = 0) -> list[Telltale]:
-    """Judge every factor that varies.
-
-    Parameters
-    ----------
-    name
-        What to call the scopes together.
-    scopes
-        Recordings are compared, and labels shuffled, within each alone; what was found is then put together, weighted
-        by pairs. Several small groups may prove together what none of them could.
+def find_telltales(scope: Scope, *, seed: int = 0) -> list[Telltale]:
+    """Judge every factor that varies, over a whole corpus.
 
     Returns
     -------
     list of Telltale
-        The most telling first; empty where the scopes together hold fewer than :data:`MIN_EACH` of a class.
+        The most telling first; empty where a class has fewer than :data:`MIN_EACH` recordings.
     """
-    usable = [scope for scope in scopes if scope.of_each >= _LEAST_TO_LEAVE_OUT]
-    if sum(scope.of_each for scope in usable) < MIN_EACH:
+    if scope.of_each < MIN_EACH:
+        return []
+    aucs = _factor_aucs(scope, np.random.default_rng(seed))
+    return _verdicts("all", aucs, _holm(_p_values(aucs)))
+
+
+def find_telltales_within(column: str, groups: Mapping[str, Scope], *, seed: int = 0) -> list[Telltale]:
+    """Judge every factor within the groups of a corpus, together and each.
+
+    Recordings are compared, and labels shuffled, within each group alone; what was found is then put together, weighted
+    by pairs. So several small groups may prove together what none of them could, and what differs between the groups
+    plays no part. Which groups a factor tells in is only asked of factors that pass for all groups at once: otherwise
+    one group in twenty would be flagged by chance.
+
+    Parameters
+    ----------
+    column
+        What the groups are the values of.
+
+    Returns
+    -------
+    list of Telltale
+        Within all first, then by group, the most telling first; empty where there are too few recordings.
+    """
+    usable = {name: scope for name, scope in groups.items() if scope.of_each >= _LEAST_TO_LEAVE_OUT}
+    if sum(scope.of_each for scope in usable.values()) < MIN_EACH:
         return []
     rng = np.random.default_rng(seed)
-    sums: dict[str, NDArray[np.float64]] = {}
-    pairs: dict[str, int] = {}
-    for scope in usable:
-        for factor, values in _varying(scope.factors).items():
-            sums[factor] = sums.get(factor, 0.0) + scope.pairs * _aucs(values, scope.leak, rng)
-            pairs[factor] = pairs.get(factor, 0) + scope.pairs
-    aucs = {factor: total / pairs[factor] for factor, total in sums.items()}
-    p_values = {factor: float(np.mean(every >= every[0] - 1e-9)) for factor, every in aucs.items()}
-    beyond_chance = _holm(p_values)
-    found = [
-        Telltale(
-            scope=name,
-            factor=factor,
-            auc=float(every[0]),
-            chance_auc=float(np.quantile(every[1:], 0.95)),
-            p=p_values[factor],
-            tells=bool(every[0] >= MIN_AUC) and factor in beyond_chance,
-        )
-        for factor, every in aucs.items()
-    ]
-    return sorted(found, key=lambda one: (-one.auc, one.p))
+    by_group = {name: _factor_aucs(scope, rng) for name, scope in usable.items()}
+    together: dict[str, NDArray[np.float64]] = {}
+    for factor in dict.fromkeys(factor for aucs in by_group.values() for factor in aucs):
+        having = [name for name, aucs in by_group.items() if factor in aucs]
+        every = np.array([by_group[name][factor] for name in having])
+        together[factor] = np.average(every, axis=0, weights=[usable[name].pairs for name in having])
+    p_values = {
+        factor: {name: _p_value(aucs[factor]) for name, aucs in by_group.items() if factor in aucs}
+        for factor in together
+    }
+    p_together = _p_values(together)
+    # A factor counts by the better of two tests, within all groups together or within the most telling one.
+    beyond_chance = _holm(
+        {factor: 2.0 * min(p_together[factor], len(each) * min(each.values())) for factor, each in p_values.items()}
+    )
+    flagged = {factor: _holm(p_values[factor]) for factor in beyond_chance}
+    within = {factor for factor in beyond_chance if p_together[factor] <= FAMILY_ERROR}
+    found = _verdicts(f"within {column}", together, within)
+    for name, aucs in by_group.items():
+        found += _verdicts(f"{column}={name}", aucs, {factor for factor, names in flagged.items() if name in names})
+    return found
 
 
 def columns_as_factors(rows: Sequence[Mapping[str, str]], leave_out: Sequence[str]) -> dict[str, Factor]:
@@ -147,13 +165,54 @@ def columns_as_factors(rows: Sequence[Mapping[str, str]], leave_out: Sequence[st
     return factors
 
 
-def auc_of_number(values: NDArray[np.float64], leak: Flags) -> float:
+def auc_of_number(values: NDArray[np.float64], leak: Flags) -> NDArray[np.float64]:
     """AUC of a number, in the better of its two directions.
 
     The direction is all there is to fit; the shuffles of :func:`find_telltales` choose theirs as well, which pays for
     the choice.
+
+    Parameters
+    ----------
+    values
+        float64, shape (n,).
+    leak
+        bool, shape (k, n): k ways to label the recordings, with as many leaks each.
+
+    Returns
+    -------
+    array
+        float64, shape (k,).
     """
-    return _better_direction(values)(leak)
+    rising = _auc(rankdata(values), leak)
+    return np.maximum(rising, 1.0 - rising)
+
+
+def auc_of_numbers(values: NDArray[np.float64], leak: Flags) -> NDArray[np.float64]:
+    """AUC of telling the label by a linear combination of several numbers, each recording left out in turn.
+
+    Ridge regression of the label on the standardised numbers, whose leave-one-out predictions follow from the hat
+    matrix (T. Hastie, R. Tibshirani, J. Friedman, *The Elements of Statistical Learning*, 2nd ed. 2009, 7.10.1). The
+    penalty is their number.
+
+    Parameters
+    ----------
+    values
+        float64, shape (n, d).
+    leak
+        bool, shape (k, n): k ways to label the recordings, with as many leaks each.
+
+    Returns
+    -------
+    array
+        float64, shape (k,).
+    """
+    n, d = values.shape
+    standard = (values - values.mean(0)) / np.maximum(values.std(0), 1e-12)
+    weights = np.linalg.solve(standard.T @ standard + d * np.eye(d), standard.T)
+    leverage = np.einsum("nd,dn->n", standard, weights) + 1.0 / n
+    centred = leak - leak.mean()
+    left_out = (centred @ weights.T @ standard.T - leverage * centred) / (1.0 - leverage)
+    return _auc(rankdata(left_out, axis=1), leak)
 
 
 def auc_of_condition(leaks: NDArray[np.int64], recordings: NDArray[np.int64]) -> float:
@@ -188,59 +247,54 @@ def auc_of_condition(leaks: NDArray[np.int64], recordings: NDArray[np.int64]) ->
     return float(pairs / (leaks.sum() * normals.sum()))
 
 
-def auc_of_numbers(values: NDArray[np.float64], leak: Flags) -> float:
-    """AUC of telling the label by a linear combination of several numbers, each recording left out in turn.
-
-    Ridge regression of the label on the standardised numbers, whose leave-one-out predictions follow from the hat
-    matrix (T. Hastie, R. Tibshirani, J. Friedman, *The Elements of Statistical Learning*, 2nd ed. 2009, 7.10.1).
-
-    Parameters
-    ----------
-    values
-        float64, shape (n, d).
-    """
-    return _ridge(values)(leak)
+def _factor_aucs(scope: Scope, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    return {factor: _aucs(values, scope.leak, rng) for factor, values in _varying(scope.factors).items()}
 
 
-def _ridge(values: NDArray[np.float64]) -> Callable[[Flags], float]:
-    standard = (values - values.mean(0)) / np.maximum(values.std(0), 1e-12)
-    weights = np.linalg.solve(standard.T @ standard + _RIDGE * values.shape[1] * np.eye(values.shape[1]), standard.T)
-    leverage = np.einsum("nd,dn->n", standard, weights) + 1.0 / len(values)
+def _verdicts(scope: str, aucs: Mapping[str, NDArray[np.float64]], beyond_chance: Set[str]) -> list[Telltale]:
+    found = [
+        Telltale(
+            scope=scope,
+            factor=factor,
+            auc=float(every[0]),
+            chance_auc=float(np.quantile(every[1:], 0.95)),
+            p=_p_value(every),
+            tells=bool(every[0] >= MIN_AUC) and factor in beyond_chance,
+        )
+        for factor, every in aucs.items()
+    ]
+    return sorted(found, key=lambda one: (-one.auc, one.p))
 
-    def auc(leak: Flags) -> float:
-        centred = leak - leak.mean()
-        left_out = (standard @ (weights @ centred) - leverage * centred) / (1.0 - leverage)
-        return _auc(rankdata(left_out), leak)
 
-    return auc
+def _p_values(aucs: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {factor: _p_value(every) for factor, every in aucs.items()}
+
+
+def _p_value(aucs: NDArray[np.float64]) -> float:
+    """Part of the labellings, the true one among them, that reach its AUC."""
+    return float(np.mean(aucs >= aucs[0] - 1e-9))
 
 
 def _aucs(values: Factor, leak: Flags, rng: np.random.Generator) -> NDArray[np.float64]:
     """The AUC, and those of the shuffles; float64, shape (1 + SHUFFLES,)."""
     if values.dtype.kind == "f":
         numbers = values.astype(np.float64)
-        auc_of = _ridge(numbers) if numbers.ndim == 2 else _better_direction(numbers)
-        return np.array([auc_of(leak), *(auc_of(rng.permutation(leak)) for _ in range(SHUFFLES))])
+        auc_of = auc_of_number if numbers.ndim == 1 else auc_of_numbers
+        batch = max(1, _BATCH // len(leak))
+        sizes = [min(batch, SHUFFLES - first) for first in range(0, SHUFFLES, batch)]
+        shuffles = (rng.permuted(np.tile(leak, (size, 1)), axis=1) for size in sizes)
+        return np.concatenate([auc_of(numbers, labels) for labels in chain([leak[None]], shuffles)])
     _, codes, recordings = np.unique(values, return_inverse=True, return_counts=True)
     leaks = np.bincount(codes[leak], minlength=len(recordings))
     draws = rng.multivariate_hypergeometric(recordings, np.count_nonzero(leak), size=SHUFFLES)
     return np.array([auc_of_condition(draw, recordings) for draw in (leaks, *draws)])
 
 
-def _better_direction(values: NDArray[np.float64]) -> Callable[[Flags], float]:
-    ranks = rankdata(values)
-
-    def auc(leak: Flags) -> float:
-        rising = _auc(ranks, leak)
-        return max(rising, 1.0 - rising)
-
-    return auc
-
-
-def _auc(ranks: NDArray[np.float64], leak: Flags) -> float:
+def _auc(ranks: NDArray[np.float64], leak: Flags) -> NDArray[np.float64]:
     """Of the Mann-Whitney statistic: the part of pairs of a leak and a normal in which the leak ranks higher."""
-    leaks = np.count_nonzero(leak)
-    return float((ranks[leak].sum() - leaks * (leaks + 1) / 2) / (leaks * (len(leak) - leaks)))
+    leaks = np.count_nonzero(leak[0])
+    rank_sums = np.where(leak, ranks, 0.0).sum(axis=1)
+    return np.asarray((rank_sums - leaks * (leaks + 1) / 2) / (leaks * (leak.shape[1] - leaks)))
 
 
 def _holm(p_values: Mapping[str, float]) -> set[str]:
