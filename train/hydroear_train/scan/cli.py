@@ -73,7 +73,8 @@ def _table(report: Report, *, colour: bool) -> Iterator[str]:
             yield f"{'':10}{': '.join(filter(None, [' = '.join(case.files), case.detail]))}"
         if len(finding.cases) > _CASES:
             yield f"{'':10}… and {len(finding.cases) - _CASES} more: --json lists them all"
-    shown = [one for one in report.telltales if one.auc >= 0.5]
+    # Of single groups, which may be many, only what tells.
+    shown = [one for one in report.telltales if one.tells or (one.auc >= 0.5 and "=" not in one.scope)]
     if shown:
         scope_width = max(len(one.scope) for one in shown)
         factor_width = max(len(one.factor) for one in shown)
