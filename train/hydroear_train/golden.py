@@ -1,4 +1,4 @@
-"""Scores of golden windows, each runtime in a process of its own.
+"""Scores of a bundle on every installed runtime, each in a process of its own.
 
 Where TensorFlow is loaded too, its TFLite takes the place of tflite-runtime's: the errors would be those of another
 interpreter than the unit's.
@@ -6,11 +6,14 @@ interpreter than the unit's.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hydroear.errors import BundleError
 from hydroear.model import Bundle, Runtime, available_runtimes, read_bundle, write_bundle
@@ -25,21 +28,59 @@ def golden_errors(bundle: Bundle) -> dict[str, tuple[float, ...]]:
     BundleError
         If the bundle does not run on one of them.
     """
+    return {runtime: tuple(errors.tolist()) for runtime, errors in _on_every_runtime(bundle, {}).items()}
+
+
+def window_errors(
+    bundle: Bundle, features: NDArray[np.float32], band_means: NDArray[np.float32]
+) -> dict[str, NDArray[np.float64]]:
+    """Errors of windows on every runtime that is installed, by its name; each shape (n,).
+
+    Parameters
+    ----------
+    bundle
+        The bundle.
+    features
+        float32, shape (n, window_frames, n_mels), as :class:`hydroear.dsp.Window` holds them.
+    band_means
+        float32, shape (n, n_mels): the normal mean of each band at the site of each window.
+
+    Raises
+    ------
+    BundleError
+        If the bundle does not run on one of them.
+    """
+    return _on_every_runtime(bundle, {"features": features, "band_means": band_means})
+
+
+def _on_every_runtime(bundle: Bundle, windows: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
     with tempfile.TemporaryDirectory(prefix="hydroear-") as folder:
-        path = Path(folder) / "bundle"
-        write_bundle(path, bundle)
-        return {str(runtime): _in_own_process(path, runtime) for runtime in available_runtimes()}
+        write_bundle(Path(folder) / "bundle", bundle)
+        if windows:
+            np.savez(Path(folder) / "windows.npz", **windows)
+        return {str(runtime): _in_own_process(Path(folder), runtime, bundle.name) for runtime in available_runtimes()}
 
 
-def _in_own_process(path: Path, runtime: Runtime) -> tuple[float, ...]:
-    command = [sys.executable, "-m", "hydroear_train.golden", str(path), str(runtime)]
+def _in_own_process(folder: Path, runtime: Runtime, name: str) -> NDArray[np.float64]:
+    command = [sys.executable, "-m", "hydroear_train.golden", str(folder), str(runtime)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BundleError(
-            f"does not run ({done.stderr.strip().splitlines()[-1]})", where=f"golden windows on {runtime}"
-        )
-    return tuple(json.loads(done.stdout))
+        reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise BundleError(f"does not run ({reason})", where=f"{name} on {runtime}")
+    errors: NDArray[np.float64] = np.load(folder / f"{runtime}.npy")
+    return errors
+
+
+def _score(folder: Path, runtime: Runtime) -> None:
+    scorer = Scorer(read_bundle(folder / "bundle"), runtime)
+    if (folder / "windows.npz").exists():
+        with np.load(folder / "windows.npz") as windows:
+            pairs = zip(windows["features"], windows["band_means"], strict=True)
+            errors = [scorer.score(features, band_mean).error for features, band_mean in pairs]
+    else:
+        errors = list(scorer.golden_errors())
+    np.save(folder / f"{runtime}.npy", np.array(errors, dtype=np.float64))
 
 
 if __name__ == "__main__":
-    print(json.dumps(Scorer(read_bundle(Path(sys.argv[1])), Runtime(sys.argv[2])).golden_errors()))
+    _score(Path(sys.argv[1]), Runtime(sys.argv[2]))
