@@ -1,4 +1,4 @@
-"""Both interpreters run the shipped bundle and come to the same decisions, though they round int8 differently."""
+"""Both interpreters run the shipped bundle, round alike and come to the same decisions."""
 
 import sys
 
@@ -12,6 +12,7 @@ from hydroear.decide import Decider, State
 from hydroear.dsp import FrontEnd, Window
 from hydroear.model import SHIPPED_BUNDLE, Runtime, available_runtimes, read_bundle
 from hydroear.score import Scorer, SiteScorer, calibrate
+from hydroear_train.gate import compare
 from hydroear_train.simulate import DEMO_SITE, Span, quiet_scene, render
 
 BUNDLE = read_bundle(SHIPPED_BUNDLE)
@@ -54,3 +55,23 @@ def test_every_runtime_calls_the_same_scene_a_leak(runtime: Runtime) -> None:
     assert 100.0 < leak_s[-1] < 130.0
     leaking = [40.0 < window.start_s < window.end_s < 100.0 for window in scene]
     assert roc_auc_score(leaking, decades) > 0.95
+
+
+@pytest.mark.skipif(len(available_runtimes()) < 2, reason="one interpreter alone is installed")
+def test_runtimes_rank_windows_alike_and_agree_on_each() -> None:
+    scene = windows(render(DEMO_SITE, [Span("leak", 40.0, 80.0, 3.0)], 120.0, seed=13).samples)
+    leaking = np.array([40.0 < window.start_s < window.end_s < 80.0 for window in scene])
+    scorers = [Scorer(BUNDLE, runtime) for runtime in available_runtimes()]
+    errors = {str(s.runtime): np.array([s.score(window.features).error for window in scene]) for s in scorers}
+    fidelity = compare(errors["litert"], errors, leaking)
+    assert fidelity.between_spearman >= 0.999
+    assert fidelity.differing_decisions == 0
+    assert np.median(np.abs(errors["litert"] / errors["tflite-runtime"] - 1.0)) < 1e-5
+
+
+@pytest.mark.parametrize("runtime", available_runtimes())
+def test_an_interpreter_writes_nothing_where_users_expect_errors(
+    runtime: Runtime, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Scorer(BUNDLE, runtime).check_golden()
+    assert capfd.readouterr() == ("", "")
