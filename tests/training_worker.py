@@ -1,7 +1,7 @@
 """One worker that trains a tiny network on shards; with ``TF_CONFIG`` in the environment, one of several.
 
-``training_worker.py CACHE STEPS DYING_STEP TIMEOUT_S`` prints, as JSON, its losses and the hash of its weights. It kills
-itself before the step DYING_STEP.
+``training_worker.py CACHE STEPS DYING_STEP TIMEOUT_S`` prints, as JSON, its losses, the hash of its weights and what
+the network says to silence. It kills itself before the step DYING_STEP.
 """
 
 import hashlib
@@ -69,8 +69,7 @@ def work(cache: Path, steps: int, dying_step: int, timeout_s: float) -> int:
     keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     shards = workers.chief_first(lambda: write_shards(clips(), SPEC, cache, data="noise"))
-    with workers.scope():
-        model = build()
+    model = build()
 
     def on_step(losses: list[float]) -> None:
         if len(losses) == dying_step:
@@ -94,7 +93,8 @@ def work(cache: Path, steps: int, dying_step: int, timeout_s: float) -> int:
         on_step=on_step,
     )
     weights = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()
-    print(json.dumps({"losses": losses, "weights": weights, "chief": workers.is_chief}))
+    answers = model.predict(np.zeros((2, *SPEC.shape, 1), np.float32), verbose=0)[:, 0].tolist()
+    print(json.dumps({"losses": losses, "weights": weights, "answers": answers, "chief": workers.is_chief}))
     return 0
 
 

@@ -1,6 +1,7 @@
 """Peak memory of streaming a corpus into training: ``training_memory.py [MINUTES …]`` (5 and 50).
 
-Each size has a process of its own, which reads WAV files, writes shards and takes every window of them in batches.
+Each size has a process of its own, which reads WAV files, writes shards and takes batches from them: as many of the
+small corpus as of the large, for the allocator keeps some memory of every batch at first.
 """
 
 import os
@@ -18,6 +19,7 @@ import scipy.io.wavfile
 RATE_HZ = 16_000
 RECORDING_S = 30
 WINDOWS = 32
+BATCHES = 100
 
 
 def peak_mib(minutes: float, folder: Path) -> float:
@@ -35,7 +37,7 @@ def peak_mib(minutes: float, folder: Path) -> float:
 
 
 def stream(corpus: Path) -> None:
-    """Stream a folder's recordings once, and print the peak."""
+    """Stream a folder's recordings, and print the peak."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from hydroear.dsp import FrontEndSpec
     from hydroear_train.augment import SpectrumBatch
@@ -63,8 +65,7 @@ def stream(corpus: Path) -> None:
         seed=0,
         workers=single_worker(),
     )
-    windows = len(files) * RECORDING_S / spec.window_s
-    for _ in batches.take(round(windows / WINDOWS)):
+    for _ in batches.take(BATCHES):
         pass
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

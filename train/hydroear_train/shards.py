@@ -66,7 +66,7 @@ class Shards:
         """
         files = tf.data.Dataset.from_tensor_slices([str(file) for file in self.files])
         records = files.shuffle(len(self.files), seed=seed).interleave(
-            tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=2, deterministic=True
+            tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS
         )
         return records.map(_parse)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -39,11 +39,6 @@ class Workers:
     def is_chief(self) -> bool:
         """Whether this is the one worker that writes what the training gives."""
         return self.index == 0
-
-    def scope(self) -> AbstractContextManager[Any]:
-        """Models to be trained must be built within it."""
-        scope: AbstractContextManager[Any] = self.strategy.scope()
-        return scope
 
     def chief_first(self, work: Callable[[], T]) -> T:
         """Do some work on the chief, and only then on the others: they find what it left in a shared folder.
@@ -112,7 +107,8 @@ def train(
     Parameters
     ----------
     model
-        Built within the workers' scope.
+        A functional or sequential model with the same weights on every worker; trained in place. It stays an ordinary
+        model of this process: several workers train copies of it.
     batches
         Of (inputs, labels), without end: this worker's part of each batch, all parts of one size.
     loss
@@ -143,18 +139,17 @@ def train(
     Keras 3 cannot ``fit`` on several workers ("Does Keras 3 work with tf.distribute.MultiWorkerMirroredStrategy?",
     https://github.com/keras-team/keras/issues/20585); its layers and optimizers can be used there, as here.
     """
-    with workers.scope():
+    with workers.strategy.scope():
+        trained = model if workers.count == 1 else _synchronised(model)
         optimizer = keras.optimizers.Adam(learning_rate)
-        optimizer.build(model.trainable_variables)
-    if workers.count > 1:
-        _synchronise(model)
+        optimizer.build(trained.trainable_variables)
 
     def step(inputs: Any, labels: Any) -> Any:
         with tf.GradientTape() as tape:
-            each = loss(labels, model(inputs, training=True))
+            each = loss(labels, trained(inputs, training=True))
             mean = tf.reduce_sum(each) / tf.cast(tf.size(each) * workers.count, each.dtype)
         # The optimizer sums the gradients of all workers.
-        optimizer.apply(tape.gradient(mean, model.trainable_variables), model.trainable_variables)
+        optimizer.apply(tape.gradient(mean, trained.trainable_variables), trained.trainable_variables)
         return mean
 
     def global_step(inputs: Any, labels: Any) -> Any:
@@ -166,13 +161,23 @@ def train(
         for inputs, labels in batches.take(steps):
             losses.append(float(compiled(inputs, labels)))
             on_step(losses)
+    if trained is not model:
+        model.set_weights(trained.get_weights())
     return losses
 
 
-def _synchronise(model: keras.Model) -> None:
-    for layer in model._flatten_layers():
+def _synchronised(model: keras.Model) -> keras.Model:
+    """A copy, on the strategy of the scope, whose batch normalisation takes its moments over all workers."""
+
+    def copied(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
+            config["synchronized"] = True
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=copied)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 @contextmanager
