@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from hydroear.errors import UsageError
@@ -23,7 +23,7 @@ from hydroear_train.evaluate import (
 )
 
 
-def table(score: list[float] | NDArray[np.float64], leak: list[int], **columns: list[str]) -> Scored:
+def table(score: ArrayLike, leak: list[int], **columns: list[str]) -> Scored:
     """Windows; each is a recording, and each recording an operating point, unless columns say otherwise."""
     n = len(leak)
     names = columns.get("file") or [f"{number:04d}.wav" for number in range(n)]

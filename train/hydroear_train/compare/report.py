@@ -96,8 +96,7 @@ def to_html(report: Report) -> str:
 
 def _best(lines: Sequence[Line], *, count: int) -> list[Line]:
     """The first lines of extractors and then those of control features, `count` of each or fewer."""
-    ordered = sorted(lines, key=lambda line: -line.cells["window_auc"].mean)
-    return [line for control in (False, True) for line in [x for x in ordered if (x.cost is None) is control][:count]]
+    return [*[line for line in lines if line.cost][:count], *[line for line in lines if not line.cost][:count]]
 
 
 def _overview(lines: Sequence[Line], groups: Sequence[str]) -> str:
