@@ -21,9 +21,9 @@ import tensorflow as tf
 
 from hydroear.command import run_command
 from hydroear.dsp import FrontEndSpec
-from hydroear_train.augment import SpectrumBatch
 from hydroear_train.corpus import Clip, Entry
 from hydroear_train.shards import write_shards
+from hydroear_train.spectra import SpectrumBatch
 from hydroear_train.strategy import join_workers, single_worker, train
 from hydroear_train.stream import Windows, stream_shards, training_batches
 
@@ -45,7 +45,7 @@ def augment(sources: Sequence[Windows], rng: np.random.Generator) -> tuple[Any, 
     """Features with a random offset, and which site they are of."""
     (windows,) = sources
     spectra = SpectrumBatch(SPEC)
-    features = spectra.features(spectra.transform(windows.samples)) / 10.0
+    features = spectra.features(windows.samples) / 10.0
     features += rng.normal(size=(len(features), 1, 1)).astype(np.float32)
     return features[..., None], np.array([[group == "a"] for group in windows.groups], np.float32)
 

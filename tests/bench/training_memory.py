@@ -40,9 +40,9 @@ def stream(corpus: Path) -> None:
     """Stream a folder's recordings, and print the peak."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from hydroear.dsp import FrontEndSpec
-    from hydroear_train.augment import SpectrumBatch
     from hydroear_train.corpus import Entry
     from hydroear_train.shards import read_clips, write_shards
+    from hydroear_train.spectra import SpectrumBatch
     from hydroear_train.strategy import single_worker
     from hydroear_train.stream import Windows, stream_shards, training_batches
 
@@ -50,7 +50,7 @@ def stream(corpus: Path) -> None:
     spectra = SpectrumBatch(spec)
 
     def augment(sources: Sequence[Windows], _rng: np.random.Generator) -> tuple[Any, ...]:
-        features = spectra.features(spectra.transform(sources[0].samples))
+        features = spectra.features(sources[0].samples)
         return features[..., None], np.zeros((len(features), 1), np.float32)
 
     files = sorted(corpus.glob("*.wav"))

@@ -9,11 +9,11 @@ from sklearn.metrics import roc_auc_score
 
 from hydroear.errors import BundleError
 from hydroear.model import SHIPPED_BUNDLE, available_runtimes, read_bundle
-from hydroear_train.augment import SpectrumBatch, window_grid
 from hydroear_train.gate import Fidelity, RuntimeFidelity, Validation, check, compare, gate
 from hydroear_train.golden import window_errors
 from hydroear_train.quantise import stratified
 from hydroear_train.simulate import Span, random_site, render
+from hydroear_train.spectra import SpectrumBatch, window_grid
 
 FAITHFUL = Fidelity(
     windows=1000,
@@ -102,7 +102,7 @@ def test_a_bundle_is_scored_on_every_runtime_and_stopped_once_it_is_not_what_was
     site = random_site(np.random.default_rng(5), material="cast-iron")
     spectra = SpectrumBatch(bundle.front_end)
     normal, leaking = (
-        spectra.features(spectra.transform(window_grid(render(site, spans, 40.0, seed=4).samples, bundle.front_end)))
+        spectra.features(window_grid(render(site, spans, 40.0, seed=4).samples, bundle.front_end))
         for spans in ([], [Span("leak", 0.0, 40.0, 0.0)])
     )
     features = np.concatenate([normal, leaking])

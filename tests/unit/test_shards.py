@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from broker import free_port
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import HydroearError, UsageError
-from hydroear_train.augment import band_means
 from hydroear_train.cluster import Cluster, WorkerError
 from hydroear_train.corpus import Clip, Entry
 from hydroear_train.shards import Shards, write_shards
+from hydroear_train.spectra import band_means
 from hydroear_train.strategy import Workers, single_worker
 from hydroear_train.stream import Windows, stream_clips, stream_shards, training_batches
 

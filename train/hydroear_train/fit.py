@@ -1,14 +1,15 @@
 """The training run: manifest to bundle.
 
 normal audio -> extractor (pretext: normal or synthetic leak) -> int8 -> whitened embeddings of normal windows
--> autoencoder -> int8 -> scores of held-out normal windows -> bundle
+-> autoencoder -> int8 -> scores of held-out normal windows -> gate -> bundle
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,25 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from hydroear import __version__
-from hydroear.dsp import FrontEndSpec
-from hydroear.errors import AudioError, UsageError
+from hydroear.errors import UsageError
 from hydroear.model import Bundle, Golden, available_runtimes, choose_runtime, load_model, write_bundle
 from hydroear.score import Scorer
-from hydroear_train.augment import Array, Augmentation, SpectrumBatch, WindowSampler, band_means, window_grid
-from hydroear_train.corpus import NORMAL, Clip, Entry, data_sha256, load_clips, simulated_clips
+from hydroear_train.augment import Array, Windows
+from hydroear_train.corpus import NORMAL, Entry, data_sha256, load_clips
+from hydroear_train.gate import Validation, gate
 from hydroear_train.golden import golden_errors
+from hydroear_train.material import Material
+from hydroear_train.quantise import stratified, to_int8
 from hydroear_train.recipe import Recipe
+from hydroear_train.spectra import SpectrumBatch, window_grid
 from hydroear_train.whitening import whitening
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CALIBRATION_WINDOWS = 256
+_CALIBRATION_POOL = 2048
 _GOLDEN_LEAK = 3.0
+_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,29 @@ class Outcome:
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A bundle that was not written yet.
+
+    Attributes
+    ----------
+    bundle
+        The bundle.
+    metrics
+        What was measured on held-out normal windows and synthetic leaks.
+    curves
+        Losses of every step or epoch, by what they are of.
+    """
+
+    bundle: Bundle
+    metrics: dict[str, float]
+    curves: dict[str, list[float]]
+
+
 def fit(
     entries: Sequence[Entry], recipe: Recipe, run_dir: Path, *, name: str, group_column: str, quiet: bool = False
 ) -> Outcome:
-    """Train a bundle on the normal recordings of a manifest.
+    """Train a bundle on the normal recordings of a manifest, and write it.
 
     Parameters
     ----------
@@ -80,172 +105,57 @@ def fit(
         If no row is labelled ``normal``.
     AudioError
         If a recording cannot be used.
+    BundleError
+        If the int8 models do not say what the float models said, or the bundle cannot be written.
+    """
+    trained = train_bundle(entries, recipe, name=name, group_column=group_column, quiet=quiet)
+    path = run_dir / f"{name}.hydroear"
+    sha256 = write_bundle(path, trained.bundle)
+    _write_json(run_dir / "recipe.json", recipe.to_dict())
+    _write_json(run_dir / "metrics.json", {**trained.metrics, "curves": trained.curves})
+    _draw_curves(run_dir / "curves.png", trained.curves, name)
+    return Outcome(path, sha256, trained.metrics)
+
+
+def train_bundle(
+    entries: Sequence[Entry], recipe: Recipe, *, name: str, group_column: str, quiet: bool = False
+) -> Trained:
+    """Train a bundle on the normal recordings among the rows of a manifest; the parameters are those of :func:`fit`.
+
+    Raises
+    ------
+    UsageError
+        If no row is labelled ``normal``.
+    AudioError
+        If a recording cannot be used.
+    BundleError
+        If the int8 models do not say what the float models said.
     """
     normal = [entry for entry in entries if entry.label == NORMAL]
     if not normal:
         raise UsageError("no row is labelled normal", where="manifest", expected="recordings of normal pipes")
-    material = _Material.prepare(load_clips(normal, recipe.spec, group_column=group_column, quiet=quiet), recipe, quiet)
+    clips = load_clips(normal, recipe.spec, group_column=group_column, quiet=quiet)
 
     import keras
     import tensorflow as tf
 
+    from hydroear_train.autoencoder import fit_autoencoder
+
+    keras.utils.clear_session()
     keras.utils.set_random_seed(recipe.seed)
     tf.config.experimental.enable_op_determinism()
 
-    extractor, curves, metrics = _fit_extractor(material, recipe, quiet)
-    bundle, curves["autoencoder loss"] = _fit_detector(extractor, material, recipe, name=name, quiet=quiet)
-    bundle, scored = _measure(bundle, material, recipe)
-    metrics |= scored
-    bundle = replace(
-        bundle,
-        provenance={
-            "data_sha256": data_sha256(normal),
-            "recordings": len(normal),
-            "simulated": all(entry.columns.get("simulated") == "yes" for entry in normal),
-            "recipe": recipe.to_dict(),
-            "versions": _versions(),
-            "metrics": metrics,
-        },
-    )
-    path = run_dir / f"{name}.hydroear"
-    sha256 = write_bundle(path, bundle)
-    (run_dir / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1, sort_keys=True) + "\n")
-    (run_dir / "metrics.json").write_text(json.dumps({**metrics, "curves": curves}, indent=1, sort_keys=True) + "\n")
-    _draw_curves(run_dir / "curves.png", curves, name)
-    return Outcome(path, sha256, metrics)
+    material = Material.prepare(clips, recipe, quiet=quiet)
+    extractor, leak_axis, losses, metrics = _fit_extractor(material, recipe, quiet)
+    extractor_int8 = to_int8(extractor, _calibration(material))
+    embed = _Embedding(extractor_int8, quiet)
 
-
-@dataclass(frozen=True)
-class _Material:
-    """The audio of a run, and where its windows come from.
-
-    Attributes
-    ----------
-    training, held_out
-        The first and the last part of every recording.
-    means
-        What each band is at each site.
-    sampler, variety, validation
-        Draw windows from the training part, from simulated pipes (or again the training part), and from the
-        held-out part.
-    """
-
-    training: list[Clip]
-    held_out: list[Clip]
-    means: dict[str, Array]
-    sampler: WindowSampler
-    variety: WindowSampler
-    validation: WindowSampler
-
-    @classmethod
-    def prepare(cls, clips: Sequence[Clip], recipe: Recipe, quiet: bool) -> _Material:
-        spec, settings, rng = recipe.spec, recipe.extractor, np.random.default_rng(recipe.seed)
-        training, held_out = _split(clips, spec, recipe.validation_fraction)
-        simulated = simulated_clips(settings.simulated_sites, settings.simulated_s, spec, seed=recipe.seed, quiet=quiet)
-        augmentation = Augmentation(settings.leak_snr_db, settings.tilt_db)
-        sampler = WindowSampler(training, spec, augmentation, rng)
-        return cls(
-            training=training,
-            held_out=held_out,
-            means=band_means([*training, *simulated], spec),
-            sampler=sampler,
-            variety=WindowSampler(simulated, spec, augmentation, rng) if simulated else sampler,
-            validation=WindowSampler(held_out, spec, augmentation, np.random.default_rng([recipe.seed, 1])),
-        )
-
-    def centred(self, windows: Array, groups: Sequence[str]) -> Array:
-        """Windows without what is normal at their site, as the extractor takes them: (n, window_frames, n_mels, 1)."""
-        return (windows - np.stack([self.means[group] for group in groups])[:, None, :])[..., None]
-
-    def leaks(self) -> Array:
-        """Windows with synthetic leaks, centred."""
-        _, leak, groups = self.sampler.pairs(_CALIBRATION_WINDOWS)
-        return self.centred(leak, groups)
-
-
-def _split(clips: Sequence[Clip], spec: FrontEndSpec, fraction: float) -> tuple[list[Clip], list[Clip]]:
-    """The first part of every recording to train on, the last to validate on; neither shorter than a window."""
-    training, held_out = [], []
-    for clip in clips:
-        cut = min(int(len(clip.samples) * (1 - fraction)), len(clip.samples) - spec.window_samples)
-        if cut < spec.window_samples:
-            raise AudioError(
-                f"{len(clip.samples) / spec.rate_hz:.1f} s are too short to train and validate on",
-                where=clip.entry.path,
-                expected=f"at least {2 * spec.window_s:.1f} s",
-                fix="leave it out of the manifest",
-            )
-        training.append(replace(clip, samples=clip.samples[:cut]))
-        held_out.append(replace(clip, samples=clip.samples[cut:]))
-    return training, held_out
-
-
-def _fit_extractor(
-    material: _Material, recipe: Recipe, quiet: bool
-) -> tuple[Any, dict[str, list[float]], dict[str, float]]:
-    """Train the extractor on its pretext; what it says of held-out windows is measured as at inference."""
-    import keras
-
-    from hydroear_train.extractors import mobilenet_v2
-
-    settings = recipe.extractor
-    extractor, classifier = mobilenet_v2(recipe.spec, alpha=settings.alpha)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 10,
-        settings.steps,
-        warmup_target=settings.learning_rate,
-        warmup_steps=settings.steps // 20,
-    )
-    classifier.compile(keras.optimizers.Adam(schedule), keras.losses.BinaryCrossentropy(from_logits=True))
-    samplers = (material.sampler, material.variety)
-    pairs = settings.pairs // len(samplers)
-    labels = np.repeat(np.array([0, 1], np.float32), pairs * len(samplers))[:, None]
-    losses = []
-    with tqdm(total=settings.steps, desc="extractor", unit="step", disable=quiet) as bar:
-        for _ in range(settings.steps):
-            normals, leaks = [], []
-            for sampler in samplers:
-                normal, leak, groups = sampler.pairs(pairs)
-                normals.append(material.centred(normal, groups))
-                leaks.append(material.centred(leak, groups))
-            losses.append(float(classifier.train_on_batch(np.concatenate(normals + leaks), labels)))
-            bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}", refresh=False)
-            bar.update()
-    normal, leak, groups = material.validation.pairs(settings.validation_pairs)
-    logits = [
-        classifier.predict(material.centred(windows, groups), batch_size=128, verbose=0)[:, 0]
-        for windows in (normal, leak)
-    ]
-    metrics = {
-        "pretext_accuracy": 0.5 * float(np.mean(logits[0] < 0) + np.mean(logits[1] > 0)),
-        "pretext_auc": _auc(logits[0], logits[1]),
-        "pretext_training_loss": float(np.mean(losses[-20:])),
-    }
-    return extractor, {"extractor loss": losses}, metrics
-
-
-def _fit_detector(
-    extractor: Any, material: _Material, recipe: Recipe, *, name: str, quiet: bool
-) -> tuple[Bundle, list[float]]:
-    """Quantise the extractor and train the autoencoder on what its int8 form says of normal windows."""
-    from hydroear_train.autoencoder import fit_autoencoder
-    from hydroear_train.quantise import to_int8
-
-    spec, settings = recipe.spec, recipe.autoencoder
-    tilted = material.centred(*material.sampler.normals(_CALIBRATION_WINDOWS, tilted=True))
-    extractor_int8 = to_int8(extractor, np.concatenate([tilted, material.leaks()]))
-    model = load_model(extractor_int8, choose_runtime(), name="extractor.tflite")
-
-    def embed(windows: Array) -> Array:
-        return np.stack([model(window) for window in tqdm(windows, desc="embedding", unit="window", disable=quiet)])
-
-    half = settings.windows // 2
-    plain = material.centred(*material.sampler.normals(half, tilted=False))
-    tilted = material.centred(*material.sampler.normals(settings.windows - half, tilted=True))
-    embeddings = embed(np.concatenate([plain, tilted]))
+    settings = recipe.autoencoder
+    plain, varied = _normal_windows(material, settings.windows)
+    embeddings = embed(np.concatenate([plain, varied]))
     mean, projection = whitening(embeddings, components=settings.components)
     white = (embeddings - mean) @ projection
-    autoencoder, losses = fit_autoencoder(
+    autoencoder, autoencoder_losses = fit_autoencoder(
         white,
         hidden=settings.hidden,
         bottleneck=settings.bottleneck,
@@ -253,25 +163,172 @@ def _fit_detector(
         epochs=settings.epochs,
         callbacks=[_bar(settings.epochs, quiet)],
     )
-    leaks = (embed(material.leaks()) - mean) @ projection
-    some = white[:: max(1, len(white) // (2 * _CALIBRATION_WINDOWS))]
-    site_means = [material.means[clip.group] for clip in material.training]
+    likeness = (embeddings[: len(plain)] - mean) @ leak_axis
+    spec = recipe.spec
     bundle = Bundle(
         name=name,
         front_end=spec,
         extractor=extractor_int8,
-        autoencoder=to_int8(autoencoder, np.concatenate([some, leaks])),
-        band_mean=np.mean(site_means, axis=0, dtype=np.float64).astype(np.float32),
+        autoencoder=to_int8(autoencoder, white[:: max(1, len(white) // (2 * _CALIBRATION_WINDOWS))]),
+        band_mean=np.mean([material.means[clip.group] for clip in material.training], axis=0, dtype=np.float64).astype(
+            np.float32
+        ),
         embedding_mean=mean,
         projection=projection,
+        leak_axis=leak_axis / max(float(np.std(likeness)), 1e-9),
         normal_errors=np.zeros(0, np.float32),
         golden=Golden(np.zeros((0, spec.window_samples), np.int16), np.zeros((0, spec.n_mels), np.float32), (), {}),
         provenance={},
     )
-    return bundle, losses
+    validation = _validation(material, recipe, lambda windows: _float_errors(windows, extractor, autoencoder, bundle))
+    bundle, scored = _measure(bundle, material, validation)
+    metrics |= scored
+    fidelity = gate(bundle, validation)
+    provenance = {
+        "data_sha256": data_sha256(normal),
+        "recordings": len(normal),
+        "simulated": all(entry.columns.get("simulated") == "yes" for entry in normal),
+        "recipe": recipe.to_dict(),
+        "versions": _versions(),
+        "metrics": metrics,
+        "gated_on": fidelity.to_dict(),
+    }
+    curves = {"extractor loss": losses, "autoencoder loss": autoencoder_losses}
+    return Trained(replace(bundle, provenance=provenance), metrics, curves)
 
 
-def _measure(bundle: Bundle, material: _Material, recipe: Recipe) -> tuple[Bundle, dict[str, float]]:
+def _fit_extractor(material: Material, recipe: Recipe, quiet: bool) -> tuple[Any, Array, list[float], dict[str, float]]:
+    """Train the extractor on its pretext; what it says of held-out windows is measured as at inference.
+
+    Returns the extractor, the axis of its embedding along which leaks lie, the losses and the metrics.
+    """
+    import keras
+
+    from hydroear_train.extractors import build_extractor
+    from hydroear_train.strategy import single_worker, train
+    from hydroear_train.stream import stream_clips, training_batches
+
+    settings, spec, augmentation = recipe.extractor, recipe.spec, material.augmentation
+    extractor = build_extractor(
+        spec,
+        architecture=settings.architecture,
+        layers=settings.named_layers,
+        frames_averaged=settings.frames_averaged,
+        mix_bands=settings.mix_bands,
+        pooling=settings.pooling,
+        alpha=settings.alpha,
+    )
+    head = keras.layers.Dense(1, name="leak")
+    classifier = keras.Model(extractor.input, head(extractor.output))
+
+    def augment(sources: Sequence[Windows], rng: np.random.Generator) -> tuple[Array, ...]:
+        sides: tuple[list[Array], list[Array]] = ([], [])
+        for windows in sources:
+            normal, leak, _ = augmentation.pairs(windows, rng)
+            sides[0].append(augmentation.centred(normal, windows.groups))
+            sides[1].append(augmentation.centred(leak, windows.groups))
+        count = sum(len(windows.groups) for windows in sources)
+        return np.concatenate([*sides[0], *sides[1]]), np.repeat(np.array([[0], [1]], np.float32), count, axis=0)
+
+    parts = [material.training] + ([material.simulated] if material.simulated else [])
+    sources = [stream_clips(clips, spec.window_samples, seed=2 * recipe.seed + i) for i, clips in enumerate(parts)]
+    windows = settings.pairs // len(sources)
+    with tqdm(total=settings.steps, desc="extractor", unit="step", disable=quiet) as bar:
+
+        def show(losses: list[float]) -> None:
+            bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}", refresh=False)
+            bar.update()
+
+        losses = train(
+            classifier,
+            training_batches(
+                sources,
+                augment,
+                shapes=[(*spec.shape, 1), (1,)],
+                windows=windows,
+                parts=math.gcd(windows, _PARTS),
+                seed=recipe.seed,
+                workers=single_worker(),
+            ),
+            loss=lambda labels, outputs: keras.losses.binary_crossentropy(labels, outputs, from_logits=True),
+            learning_rate=keras.optimizers.schedules.CosineDecay(
+                settings.learning_rate / 10,
+                settings.steps,
+                warmup_target=settings.learning_rate,
+                warmup_steps=settings.steps // 20,
+            ),
+            steps=settings.steps,
+            workers=single_worker(),
+            on_step=show,
+        )
+    held_out = material.validation.draw(settings.validation_pairs)
+    normal, leak, _ = augmentation.pairs(held_out, material.rng)
+    logits = [
+        classifier.predict(augmentation.centred(side, held_out.groups), batch_size=128, verbose=0)[:, 0]
+        for side in (normal, leak)
+    ]
+    metrics = {
+        "pretext_accuracy": 0.5 * float(np.mean(logits[0] < 0) + np.mean(logits[1] > 0)),
+        "pretext_auc": _auc(logits[0], logits[1]),
+        "pretext_training_loss": float(np.mean(losses[-20:])),
+    }
+    leak_axis: Array = head.get_weights()[0][:, 0]
+    return extractor, leak_axis, losses, metrics
+
+
+class _Embedding:
+    """What the int8 extractor says of windows."""
+
+    def __init__(self, extractor: bytes, quiet: bool) -> None:
+        self._model, self._quiet = load_model(extractor, choose_runtime(), name="extractor.tflite"), quiet
+
+    def __call__(self, windows: Array) -> Array:
+        bar = tqdm(windows, desc="embedding", unit="window", disable=self._quiet)
+        return np.stack([self._model(window) for window in bar])
+
+
+def _normal_windows(material: Material, count: int) -> tuple[Array, Array]:
+    """Normal windows as they are, and varied ones, half of ``count`` each, centred."""
+    augmentation = material.augmentation
+    plain, varied = material.sampler.draw(count // 2), material.sampler.draw(count - count // 2)
+    return (
+        augmentation.centred(augmentation.normals(plain), plain.groups),
+        augmentation.centred(augmentation.pairs(varied, material.rng)[0], varied.groups),
+    )
+
+
+def _calibration(material: Material) -> Array:
+    """Windows that the ranges of the extractor's activations are taken from: quiet and loud, normal and leaks."""
+    pool = material.sampler.draw(_CALIBRATION_POOL)
+    levels_db = 10.0 * np.log10(np.mean(np.square(pool.samples), axis=1) + 1e-12)
+    chosen = stratified(levels_db, _CALIBRATION_WINDOWS, material.rng)
+    windows = Windows(pool.samples[chosen], [pool.groups[i] for i in chosen])
+    normal, leak, _ = material.augmentation.pairs(windows, material.rng)
+    return np.concatenate([material.augmentation.centred(side, windows.groups) for side in (normal, leak)])
+
+
+def _validation(material: Material, recipe: Recipe, float_errors: Callable[[Array], NDArray[np.float64]]) -> Validation:
+    """Held-out windows, varied, without and with leaks."""
+    drawn = material.validation.draw(recipe.extractor.validation_pairs)
+    normal, leak, _ = material.augmentation.pairs(drawn, material.rng)
+    features, groups = np.concatenate([normal, leak]), [*drawn.groups, *drawn.groups]
+    return Validation(
+        features=features,
+        band_means=np.stack([material.means[group] for group in groups]),
+        leak=np.repeat([False, True], len(normal)),
+        float_errors=float_errors(material.augmentation.centred(features, groups)),
+    )
+
+
+def _float_errors(windows: Array, extractor: Any, autoencoder: Any, bundle: Bundle) -> NDArray[np.float64]:
+    """Errors of the models before they were quantised."""
+    white = (extractor.predict(windows, batch_size=128, verbose=0) - bundle.embedding_mean) @ bundle.projection
+    residual = white - autoencoder.predict(white, batch_size=128, verbose=0)
+    errors: NDArray[np.float64] = np.mean(np.square(residual), axis=1, dtype=np.float64)
+    return errors
+
+
+def _measure(bundle: Bundle, material: Material, validation: Validation) -> tuple[Bundle, dict[str, float]]:
     """Add what only the finished models can tell: the errors of held-out normal windows and of the golden ones.
 
     The normal errors, from which a unit's threshold follows, are those of a unit that knows no site; how well errors
@@ -283,29 +340,26 @@ def _measure(bundle: Bundle, material: _Material, recipe: Recipe) -> tuple[Bundl
         [
             scorer.score(features).error
             for clip in material.held_out
-            for features in spectra.features(spectra.transform(window_grid(clip.samples, bundle.front_end)))
+            for features in spectra.features(window_grid(clip.samples, bundle.front_end))
         ]
     ).astype(np.float32)
-    normal, leak, groups = material.validation.pairs(recipe.extractor.validation_pairs)
-    errors = [
-        np.array([scorer.score(w, material.means[site]).error for w, site in zip(windows, groups, strict=True)])
-        for windows in (normal, leak)
-    ]
+    pairs = zip(validation.features, validation.band_means, strict=True)
+    errors = np.array([scorer.score(features, band_mean).error for features, band_mean in pairs])
     metrics = {
-        "error_auc": _auc(errors[0], errors[1]),
+        "error_auc": _auc(errors[~validation.leak], errors[validation.leak]),
         "normal_error_p50": float(np.quantile(normal_errors, 0.5)),
         "normal_error_p99": float(np.quantile(normal_errors, 0.99)),
     }
     return replace(bundle, normal_errors=normal_errors, golden=_golden(bundle, material)), metrics
 
 
-def _golden(bundle: Bundle, material: _Material) -> Golden:
+def _golden(bundle: Bundle, material: Material) -> Golden:
     """Two normal windows and the same with a loud leak, scored on every runtime that is installed."""
-    length = bundle.front_end.window_samples
+    spec = bundle.front_end
     audio, kinds, band_means = [], [], []
     for clip in (material.held_out[0], material.held_out[len(material.held_out) // 2]):
-        normal = clip.samples[:length]
-        leak = normal + _GOLDEN_LEAK * np.std(normal) * material.validation.leak_noise()
+        normal = clip.samples[: spec.window_samples]
+        leak = normal + _GOLDEN_LEAK * np.std(normal) * material.leak_noise(spec)
         for kind, samples in (("normal", normal), ("leak", leak)):
             scaled = samples * (0.5 / np.max(np.abs(samples)))
             audio.append(np.round(scaled * 32767).astype(np.int16))
@@ -313,6 +367,10 @@ def _golden(bundle: Bundle, material: _Material) -> Golden:
             band_means.append(material.means[clip.group])
     unscored = Golden(np.stack(audio), np.stack(band_means), tuple(kinds), {})
     return replace(unscored, errors=golden_errors(replace(bundle, golden=unscored)))
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def _auc(normal: NDArray[Any], leak: NDArray[Any]) -> float:

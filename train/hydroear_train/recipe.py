@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,34 +12,74 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import ConfigError, HydroearError, UsageError
 
+_Weight = Annotated[float, Field(ge=0)]
+
+_USUAL_LAYER = {
+    "mobilenet-v2": "block_6_expand_relu",
+    "densenet-121": "conv3_block12_concat",
+    "resnet-50": "conv3_block4_out",
+}
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Extractor(_Section):
-    """The CNN and its pretext task: normal windows against the same windows with a synthetic leak."""
+    """The CNN: which one, what of it is the embedding, and how it is trained."""
 
+    architecture: Literal["mobilenet-v2", "densenet-121", "resnet-50"] = "mobilenet-v2"
     alpha: Annotated[float, Field(gt=0, le=1.4, description="width multiplier of MobileNetV2")] = 0.35
-    steps: Annotated[int, Field(ge=1, description="training steps")] = 600
+    layers: Annotated[
+        tuple[str, ...], Field(description="layers that give the embedding; none: the usual one of the architecture")
+    ] = ()
+    pooling: Literal["mean", "mean+deviation"] = "mean"
+    frames_averaged: Annotated[int, Field(ge=1, description="frames averaged into one before the network")] = 6
+    mix_bands: Annotated[bool, Field(description="learned mixtures of the bands before the network")] = True
+    steps: Annotated[int, Field(ge=1, description="training steps")] = 2000
     pairs: Annotated[int, Field(ge=2, description="pairs of windows in a step")] = 32
     learning_rate: Annotated[float, Field(gt=0, description="peak of the cosine schedule")] = 2e-3
-    leak_snr_db: Annotated[tuple[float, float], Field(description="audibility of the synthetic leaks, dB")] = (
-        -6.0,
-        15.0,
-    )
+    validation_pairs: Annotated[int, Field(ge=8, description="held-out pairs for the metrics and the gate")] = 512
+
+    @property
+    def named_layers(self) -> tuple[str, ...]:
+        """The layers, or the usual one: the last before the resolution of an eighth is left."""
+        return self.layers or (_USUAL_LAYER[self.architecture],)
+
+
+class Leaks(_Section):
+    """Synthetic leaks: how often each generator is drawn, relative to the others."""
+
+    jet: _Weight = 1.0
+    band: _Weight = 1.0
+    colour: _Weight = 1.0
+    enhancement: _Weight = 0.0
+    shuffle: _Weight = 0.0
+    surrogate: _Weight = 0.0
+    snr_db: Annotated[tuple[float, float], Field(description="audibility, dB")] = (-6.0, 15.0)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight by generator."""
+        return self.model_dump(exclude={"snr_db"})
+
+
+class Normals(_Section):
+    """What normal windows vary by, besides what the recordings show."""
+
     tilt_db: Annotated[float, Field(ge=0, description="deviation of the random tilt, dB")] = 1.5
+    resonance_db: Annotated[float, Field(ge=0, description="deviation of the heights of narrow peaks, dB")] = 10.0
+    texture: Annotated[tuple[float, float], Field(description="range of the factor on the course in time")] = (0.6, 1.2)
     simulated_sites: Annotated[
         int, Field(ge=0, description="simulated normal pipes that half of the pairs are drawn from; 0 for none")
-    ] = 32
+    ] = 0
     simulated_s: Annotated[float, Field(ge=8, le=600, description="seconds of each simulated pipe")] = 30.0
-    validation_pairs: Annotated[int, Field(ge=8, description="held-out pairs for the metrics")] = 512
 
 
 class Autoencoder(_Section):
     """The dense autoencoder on whitened embeddings."""
 
-    components: Annotated[int, Field(ge=1, description="components of the embedding that are kept")] = 16
+    components: Annotated[int, Field(ge=1, description="components of the embedding that are kept")] = 24
     hidden: Annotated[int, Field(ge=1)] = 96
     bottleneck: Annotated[int, Field(ge=1)] = 12
     noise: Annotated[float, Field(ge=0, description="noise on the input, in deviations")] = 0.1
@@ -52,6 +92,8 @@ class Recipe(_Section):
 
     front_end: dict[str, Any] = {}
     extractor: Extractor = Extractor()
+    leaks: Leaks = Leaks()
+    normals: Normals = Normals()
     autoencoder: Autoencoder = Autoencoder()
     validation_fraction: Annotated[float, Field(gt=0, lt=0.9, description="last part of every recording, held out")] = (
         0.2
@@ -68,10 +110,12 @@ class Recipe(_Section):
         return values
 
     @model_validator(mode="after")
-    def _snr_is_a_range(self) -> Recipe:
-        low, high = self.extractor.leak_snr_db
-        if low > high:
-            raise ValueError(f"extractor.leak_snr_db {low:g} to {high:g} is no range: put the lower first")
+    def _ranges_and_weights(self) -> Recipe:
+        for name, (low, high) in {"leaks.snr_db": self.leaks.snr_db, "normals.texture": self.normals.texture}.items():
+            if low > high:
+                raise ValueError(f"{name} {low:g} to {high:g} is no range: put the lower first")
+        if not any(self.leaks.weights.values()):
+            raise ValueError("leaks: every weight is 0, so there is nothing to tell normal windows from")
         return self
 
     @property

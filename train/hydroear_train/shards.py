@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import HydroearError
-from hydroear_train.augment import SpectrumBatch, window_grid
 from hydroear_train.corpus import NORMAL, Clip, Entry, load_clips
+from hydroear_train.spectra import SpectrumBatch, window_grid
 
 Array = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class Shards:
         TFRecord files. An example is a stretch of audio, one to a few windows long, with the names of its site and its
         recording.
     means
-        What each band is at each site, shape (n_mels,) in dB, as :func:`hydroear_train.augment.band_means` has it; the
+        What each band is at each site, shape (n_mels,) in dB, as :func:`hydroear_train.spectra.band_means` has it; the
         median is taken over 4096 windows, picked at random, of a site that has more.
     window_samples
         Samples of one window.
@@ -244,5 +244,5 @@ def _measured(clip: Clip, spec: FrontEndSpec, medians: dict[str, _Median]) -> Cl
     grid = window_grid(clip.samples, spec)
     for first in range(0, len(grid), _GRID_WINDOWS):
         windows = grid[first : first + _GRID_WINDOWS]
-        median.add(spectra.features(spectra.transform(windows)).mean(axis=1))
+        median.add(spectra.features(windows).mean(axis=1))
     return clip

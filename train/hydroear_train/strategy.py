@@ -169,15 +169,18 @@ def train(
 def _synchronised(model: keras.Model) -> keras.Model:
     """A copy, on the strategy of the scope, whose batch normalisation takes its moments over all workers."""
 
-    def copied(layer: keras.Layer) -> keras.Layer:
-        config = layer.get_config()
-        if isinstance(layer, keras.layers.BatchNormalization):
-            config["synchronized"] = True
-        return type(layer).from_config(config)
-
-    copy = keras.models.clone_model(model, clone_function=copied)
+    copy = keras.models.clone_model(model)
+    _synchronise(copy)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _synchronise(model: keras.Model) -> None:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _synchronise(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 @contextmanager

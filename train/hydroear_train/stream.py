@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from hydroear.errors import UsageError
+from hydroear_train.augment import Windows
 from hydroear_train.corpus import Clip
 from hydroear_train.shards import Shards
 from hydroear_train.strategy import Workers
@@ -20,22 +20,6 @@ Array = NDArray[np.float32]
 _DRAWS = 4
 _BUFFER_BYTES = 64 << 20
 _AHEAD = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Windows of normal audio.
-
-    Attributes
-    ----------
-    samples
-        float32, shape (n, window_samples).
-    groups
-        The site of each.
-    """
-
-    samples: Array
-    groups: list[str]
 
 
 Augment = Callable[[Sequence[Windows], np.random.Generator], tuple[Array, ...]]

@@ -33,6 +33,7 @@ _ARRAYS = (
     "band_mean.npy",
     "embedding_mean.npy",
     "projection.npy",
+    "leak_axis.npy",
     "normal_errors.npy",
     "golden_audio.npy",
     "golden_band_means.npy",
@@ -80,6 +81,9 @@ class Bundle:
     embedding_mean, projection
         float32, shapes (embedding,) and (embedding, whitened): the autoencoder sees ``(e - mean) @ projection``, which
         has mean 0 and variance 1 in every component over normal windows.
+    leak_axis
+        float32, shape (embedding,): the direction in which the extractor learned that leaks lie; over normal windows
+        ``(e - mean) @ leak_axis`` has the deviation 1.
     normal_errors
         float32, shape (n,), sorted: reconstruction errors of held-out normal windows, one a window hop, as a unit
         scores them that knows no site.
@@ -98,6 +102,7 @@ class Bundle:
     band_mean: NDArray[np.float32]
     embedding_mean: NDArray[np.float32]
     projection: NDArray[np.float32]
+    leak_axis: NDArray[np.float32]
     normal_errors: NDArray[np.float32]
     golden: Golden
     provenance: dict[str, Any]
@@ -123,6 +128,7 @@ def write_bundle(path: Path, bundle: Bundle) -> str:
         "band_mean.npy": _npy(bundle.band_mean),
         "embedding_mean.npy": _npy(bundle.embedding_mean),
         "projection.npy": _npy(bundle.projection),
+        "leak_axis.npy": _npy(bundle.leak_axis),
         "normal_errors.npy": _npy(bundle.normal_errors),
         "golden_audio.npy": _npy(bundle.golden.audio),
         "golden_band_means.npy": _npy(bundle.golden.band_means),
@@ -206,6 +212,7 @@ def read_bundle(path: Path) -> Bundle:
             band_mean=arrays["band_mean.npy"],
             embedding_mean=arrays["embedding_mean.npy"],
             projection=arrays["projection.npy"],
+            leak_axis=arrays["leak_axis.npy"],
             normal_errors=arrays["normal_errors.npy"],
             golden=golden,
             provenance=dict(manifest["provenance"]),
@@ -278,6 +285,7 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
     expected = {
         "band_mean": (bundle.band_mean.shape, (spec.n_mels,)),
         "projection": (bundle.projection.shape[:1], (embedding,)),
+        "leak_axis": (bundle.leak_axis.shape, (embedding,)),
         "golden audio": (bundle.golden.audio.shape, (len(bundle.golden.kinds), spec.window_samples)),
         "golden band means": (bundle.golden.band_means.shape, (len(bundle.golden.kinds), spec.n_mels)),
         "normal_errors": (bundle.normal_errors.shape, (bundle.normal_errors.size,)),
@@ -294,6 +302,7 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
         bundle.band_mean,
         bundle.embedding_mean,
         bundle.projection,
+        bundle.leak_axis,
         bundle.normal_errors,
         bundle.golden.band_means,
     )

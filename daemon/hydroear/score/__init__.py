@@ -1,6 +1,6 @@
 """From a window to how improbable it is on a normal pipe."""
 
 from hydroear.score.scorer import Score, Scorer
-from hydroear.score.site import SiteCalibration, SiteScore, SiteScorer, calibrate
+from hydroear.score.site import Parts, SiteCalibration, SiteScore, SiteScorer, calibrate
 
-__all__ = ["Score", "Scorer", "SiteCalibration", "SiteScore", "SiteScorer", "calibrate"]
+__all__ = ["Parts", "Score", "Scorer", "SiteCalibration", "SiteScore", "SiteScorer", "calibrate"]

@@ -25,10 +25,13 @@ class Score:
         float32, shape (whitened,): the whitened embedding.
     error
         Mean squared reconstruction error of it, at least 0.
+    likeness
+        How far it lies towards leaks as the extractor knows them, in deviations of the trainer's normal windows.
     """
 
     embedding: NDArray[np.float32]
     error: float
+    likeness: float
 
 
 class Scorer:
@@ -79,9 +82,14 @@ class Scorer:
         """
         bundle = self.bundle
         centred = features - (bundle.band_mean if band_mean is None else band_mean)
-        embedding = (self._extractor(centred) - bundle.embedding_mean) @ bundle.projection
+        raw = self._extractor(centred) - bundle.embedding_mean
+        embedding = raw @ bundle.projection
         residual = embedding - self._autoencoder(embedding)
-        return Score(embedding=embedding, error=float(np.mean(np.square(residual), dtype=np.float64)))
+        return Score(
+            embedding=embedding,
+            error=float(np.mean(np.square(residual), dtype=np.float64)),
+            likeness=float(raw @ bundle.leak_axis),
+        )
 
     def golden_errors(self) -> tuple[float, ...]:
         """Errors of the golden windows through the whole front end and both models, on this runtime."""

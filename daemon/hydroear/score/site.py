@@ -77,6 +77,32 @@ class SiteHead:
         return float(np.mean(np.square(self.whitening @ (embedding - self.mean))))
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a window's score is made of, each in deviations from what is normal at the site.
+
+    Attributes
+    ----------
+    error, distance
+        Log of the autoencoder's reconstruction error, and of the distance from the site head's mean: how new it is.
+    likeness
+        How far it lies towards leaks as the extractor knows them.
+    """
+
+    error: float
+    distance: float
+    likeness: float
+
+    @property
+    def fused(self) -> float:
+        """Mean of novelty and likeness.
+
+        What is new need not be a leak, and what is like a leak may be normal at this site; the mean rises most where
+        both agree. Novelty is the mean of error and distance.
+        """
+        return 0.5 * (0.5 * (self.error + self.distance) + self.likeness)
+
+
 @dataclass(frozen=True, eq=False)
 class SiteCalibration:
     """What a sensor learned of its site.
@@ -91,10 +117,11 @@ class SiteCalibration:
         float32, shape (n_mels,): median over the site's normal windows of the mean of each band, in dB.
     head
         The site head.
-    error, distance
-        Distributions of the log of the reconstruction error and of the head's distance.
+    error, distance, likeness
+        Distributions of the log of the reconstruction error, of the log of the head's distance, and of the likeness to
+        a leak.
     fused
-        Distribution of the mean of the two, standardised.
+        Distribution of :attr:`Parts.fused`.
     windows
         Number of windows learned from.
     level_db
@@ -109,10 +136,15 @@ class SiteCalibration:
     head: SiteHead
     error: Distribution
     distance: Distribution
+    likeness: Distribution
     fused: Distribution
     windows: int
     level_db: float
     where: str = "calibration"
+
+    def parts(self, score: Score) -> Parts:
+        """A window's score against this site."""
+        return _parts(score, self.head, self.error, self.distance, self.likeness)
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all.
@@ -130,6 +162,7 @@ class SiteCalibration:
             "head": {"mean": self.head.mean.tolist(), "whitening": self.head.whitening.tolist()},
             "error": asdict(self.error),
             "distance": asdict(self.distance),
+            "likeness": asdict(self.likeness),
             "fused": asdict(self.fused),
             "windows": self.windows,
             "level_db": self.level_db,
@@ -171,6 +204,7 @@ class SiteCalibration:
                 head=head,
                 error=_distribution(document["error"]),
                 distance=_distribution(document["distance"]),
+                likeness=_distribution(document["likeness"]),
                 fused=_distribution(document["fused"]),
                 windows=int(document["windows"]),
                 level_db=float(document["level_db"]),
@@ -271,7 +305,7 @@ class SiteScorer:
             score = self._scorer.score(window.features)
             return SiteScore(self._bundle_errors.decades(_log(score.error)), score.error)
         score = self._scorer.score(window.features, site.band_mean)
-        return SiteScore(site.fused.decades(_fuse(score, site.head, site.error, site.distance)), score.error)
+        return SiteScore(site.fused.decades(site.parts(score).fused), score.error)
 
 
 def expected_deviation(bundle: Bundle) -> float:
@@ -331,18 +365,20 @@ def calibrate(
             progress(done / scorings)
         return scorer.score(window.features, band_mean)
 
-    errors: list[float] = []
-    distances: list[float] = []
+    held_out_scores: list[tuple[Score, SiteHead]] = []
     for held_out, learned in folds:
         mean, head = _learn(learned, score_of, independent * len(learned) / len(windows))
-        for window in held_out:
-            score = score_of(window, mean)
-            errors.append(_log(score.error))
-            distances.append(_log(head.distance(score.embedding)))
+        held_out_scores += [(score_of(window, mean), head) for window in held_out]
     expected = expected_deviation(scorer.bundle)
-    error = Distribution.of(errors, independent=independent, expected_deviation=expected)
-    distance = Distribution.of(distances, independent=independent, expected_deviation=expected)
-    fused = [0.5 * (error.standardised(e) + distance.standardised(d)) for e, d in zip(errors, distances, strict=True)]
+    error, distance, likeness = (
+        Distribution.of(values, independent=independent, expected_deviation=deviation)
+        for values, deviation in (
+            ([_log(score.error) for score, _ in held_out_scores], expected),
+            ([_log(head.distance(score.embedding)) for score, head in held_out_scores], expected),
+            ([score.likeness for score, _ in held_out_scores], 1.0),
+        )
+    )
+    fused = [_parts(score, head, error, distance, likeness).fused for score, head in held_out_scores]
     band_mean, head = _learn(windows, score_of, independent)
     return SiteCalibration(
         bundle_sha256=scorer.bundle.sha256,
@@ -351,6 +387,7 @@ def calibrate(
         head=head,
         error=error,
         distance=distance,
+        likeness=likeness,
         fused=Distribution.of(fused, independent=independent, expected_deviation=1.0),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
@@ -384,8 +421,12 @@ def _halves(part: list[Window]) -> list[list[Window]]:
     return [first, [window for window in part if window.start_s >= first[-1].end_s]]
 
 
-def _fuse(score: Score, head: SiteHead, error: Distribution, distance: Distribution) -> float:
-    return 0.5 * (error.standardised(_log(score.error)) + distance.standardised(_log(head.distance(score.embedding))))
+def _parts(score: Score, head: SiteHead, error: Distribution, distance: Distribution, likeness: Distribution) -> Parts:
+    return Parts(
+        error=error.standardised(_log(score.error)),
+        distance=distance.standardised(_log(head.distance(score.embedding))),
+        likeness=likeness.standardised(score.likeness),
+    )
 
 
 def _log(value: float) -> float:

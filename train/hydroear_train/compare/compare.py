@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hydroear import __version__
 from hydroear.errors import UsageError
-from hydroear_train.compare.cache import Cache, digest, library_versions
+from hydroear_train.cache import Cache, digest, library_versions
 from hydroear_train.compare.control import ControlFeature
 from hydroear_train.compare.extractor import Extractor
 from hydroear_train.compare.plan import Plan, Row
@@ -22,10 +22,11 @@ from hydroear_train.compare.report import SIMULATOR_METHOD, Report, to_html
 from hydroear_train.compare.run import Result, run
 from hydroear_train.compare.simulated import ALL_LEVELS, simulated_splits, simulator_metrics
 from hydroear_train.compare.source import Source
-from hydroear_train.compare.splits import Split, leave_one_fold_out, recording_hashes
 from hydroear_train.compare.table import Line, measure_all, to_csv, to_markdown
 from hydroear_train.corpus import read_manifest
 from hydroear_train.evaluate import METRICS, Metric
+from hydroear_train.splits import LEAK, Split, leave_one_fold_out, recording_hashes
+from hydroear_train.textfile import write_text
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ def recorded(manifest: Path, *, fold_column: str, group_column: str) -> Corpus:
     """
     entries = read_manifest(manifest)
     splits = leave_one_fold_out(entries, fold_column=fold_column, group_column=group_column)
+    for group in dict.fromkeys(split.group for split in splits):
+        if not any(entry.label == LEAK for split in splits if split.group == group for entry in split.tests):
+            raise UsageError("no leak recordings", where=f"{group_column} {group}", fix="leave it out of the manifest")
     lead = f"{len(entries)} recordings; each {fold_column} of each {group_column} held out in turn."
     return Corpus(lead, splits, recording_hashes(entries), group_column, {}, "window_auc")
 
@@ -134,8 +138,10 @@ def compare(
         },
         simulated=bool(corpus.metrics),
     )
-    _write(out, {f"scores/{result.row.name}.csv": _scores(result) for result in results})
-    _write(out, {"compare.csv": to_csv(lines), "compare.md": to_markdown(lines), "compare.html": to_html(report)})
+    texts = {f"scores/{result.row.name}.csv": _scores(result) for result in results}
+    texts |= {"compare.csv": to_csv(lines), "compare.md": to_markdown(lines), "compare.html": to_html(report)}
+    for name, text in texts.items():
+        write_text(out / name, text)
     return lines
 
 
@@ -151,18 +157,3 @@ def _scores(result: Result) -> str:
         columns = (scored.file, scored.start_s, scored.score, scored.group, scored.fold)
         writer.writerows([*line, seed] for line in zip(*(column.tolist() for column in columns), strict=True))
     return text.getvalue()
-
-
-def _write(out: Path, texts: dict[str, str]) -> None:
-    """Write files, each whole or not at all."""
-    try:
-        for name, text in texts.items():
-            path = out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"cannot be written ({error.strerror})", where=out, fix="free space or choose another folder"
-        ) from error

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydroear.dsp import FrontEndSpec
-from hydroear_train.augment import window_grid
-from hydroear_train.compare.cache import Arrays, Cache, code_sha256, library_versions
-from hydroear_train.compare.splits import Split
+from hydroear_train.cache import Arrays, Cache, code_sha256, library_versions
 from hydroear_train.compare.vectors import Vectors, stack
 from hydroear_train.corpus import Entry, load_clips
 from hydroear_train.features import control_features
+from hydroear_train.spectra import window_grid
+from hydroear_train.splits import Split
 
 
 class ControlFeature:

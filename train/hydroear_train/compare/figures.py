@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydroear.dsp import FrontEndSpec
-from hydroear_train.augment import SpectrumBatch
 from hydroear_train.compare.simulated import CONFOUNDERS, SNRS_DB, TARGET_AUC, snr_condition
 from hydroear_train.compare.table import Line
 from hydroear_train.evaluate import OPERATING_FPR, Roc, Scored
+from hydroear_train.spectra import SpectrumBatch
 
 _INK = "#80868f"
 _NORMAL, _LEAK = "#4c8fd6", "#e0703a"

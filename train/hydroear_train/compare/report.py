@@ -13,10 +13,10 @@ import numpy as np
 from hydroear.dsp import FrontEndSpec
 from hydroear_train.compare import figures
 from hydroear_train.compare.run import Result
-from hydroear_train.compare.splits import Split
 from hydroear_train.compare.table import Line, heading, overview, show, show_cost
 from hydroear_train.corpus import Entry, load_clips
 from hydroear_train.evaluate import MAX_FPR, OPERATING_FPR, RESAMPLES, Scored
+from hydroear_train.splits import Split
 
 _SHOWN = 4
 _CURVES = 3

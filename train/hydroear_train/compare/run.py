@@ -9,11 +9,11 @@ from functools import cache, partial
 import numpy as np
 from tqdm import tqdm
 
-from hydroear_train.compare.cache import Arrays, Cache, code_sha256, library_versions
+from hydroear_train.cache import Arrays, Cache, code_sha256, library_versions
 from hydroear_train.compare.plan import Row
 from hydroear_train.compare.source import Cost, Source
-from hydroear_train.compare.splits import LEAK, Split
-from hydroear_train.evaluate import Names, Scored
+from hydroear_train.evaluate import Scored
+from hydroear_train.splits import Split
 
 DETERMINISTIC = frozenset({"mahalanobis", "knn", "knn-local", "ocsvm", "lof", "pca"})
 """Detectors that take no chances: on vectors that take none either, one seed says it all."""
@@ -110,24 +110,7 @@ def _scored(task: _Task, store: Cache) -> Iterator[tuple[Row, Scored]]:
 
     for row in task.rows:
         key = [task.source.key(split, seed), row.backend, seed, code, library_versions()]
-        yield row, _table(split, store.arrays("scores", key, partial(score, row.backend)))
-
-
-def _table(split: Split, arrays: Arrays) -> Scored:
-    recording = arrays["recording"]
-
-    def column(values: list[str]) -> Names:
-        return np.array(values)[recording]
-
-    return Scored(
-        file=column([entry.columns["file"] for entry in split.tests]),
-        start_s=arrays["start_s"],
-        score=arrays["score"],
-        leak=column([entry.label for entry in split.tests]) == LEAK,
-        group=np.full(len(recording), split.group),
-        fold=np.full(len(recording), split.fold),
-        point=column([entry.columns.get("operating_point", entry.columns["file"]) for entry in split.tests]),
-    )
+        yield row, split.scored(**store.arrays("scores", key, partial(score, row.backend)))
 
 
 def _median(costs: list[Cost] | None) -> Cost | None:

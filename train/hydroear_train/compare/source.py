@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from hydroear_train.compare.splits import Split
 from hydroear_train.compare.vectors import Vectors
+from hydroear_train.splits import Split
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,8 @@ from hydroear_train.compare.plan import Row
 from hydroear_train.compare.run import Result
 from hydroear_train.compare.simulated import SNR_AT_TARGET, SNRS_DB
 from hydroear_train.compare.source import Cost
-from hydroear_train.evaluate import Metric, Scored, interval, measure
-
-HEADINGS = {
-    "window_auc": "window AUC",
-    "by_fold_auc": "by-fold AUC",
-    "partial_auc": "pAUC(0.1)",
-    "tpr_at_5pct_fpr": "TPR at 5 % FPR",
-    "recording_auc": "recording AUC",
-    SNR_AT_TARGET: "SNR at AUC .90, dB",
-}
+from hydroear_train.evaluate import HEADINGS, Metric, Scored, interval, measure
+from hydroear_train.markdown import table
 
 
 @dataclass(frozen=True)
@@ -133,7 +125,7 @@ def to_markdown(lines: Sequence[Line]) -> str:
             [name, *(show(cells[group], "window_auc") for group in groups), f"{mean:.3f}"]
             for name, cells, mean in overview(lines)
         ]
-        parts += ["## Window AUC", "", *_grid(head, body), ""]
+        parts += ["## Window AUC", "", *table(head, body), ""]
     for group in groups:
         members = [line for line in lines if line.group == group]
         names = list(members[0].cells)
@@ -142,7 +134,7 @@ def to_markdown(lines: Sequence[Line]) -> str:
             [line.row.name, str(line.seeds), *(show(line, name, bounds=True) for name in names), *show_cost(line.cost)]
             for line in members
         ]
-        parts += [f"## {group}", "", *_grid(head, body), ""]
+        parts += [f"## {group}", "", *table(head, body), ""]
     return "\n".join(parts)
 
 
@@ -157,6 +149,8 @@ def overview(lines: Sequence[Line]) -> list[tuple[str, dict[str, Line], float]]:
 
 def heading(metric: str) -> str:
     """What a metric is called in print."""
+    if metric == SNR_AT_TARGET:
+        return "SNR at AUC .90, dB"
     return HEADINGS.get(metric, metric.replace("auc_", "AUC ").replace("_", " ").replace("-", "−"))
 
 
@@ -180,8 +174,3 @@ def show(line: Line, metric: str, *, bounds: bool = False) -> str:
 def show_cost(cost: Cost | None) -> tuple[str, str]:
     """Size in kB and latency in ms, in print."""
     return (f"{cost.int8_bytes / 1000:.0f}", f"{cost.latency_ms:.1f}") if cost else ("", "")
-
-
-def _grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(cells)} |" for cells in (head, rule, *body)]
