@@ -11,11 +11,11 @@ from hydroear.errors import ConfigError, UsageError
 from hydroear_train.compare.plan import load_plan
 from hydroear_train.compare.run import DETERMINISTIC
 from hydroear_train.compare.simulated import CONFOUNDERS, SNR_AT_TARGET, SNRS_DB, simulator_metrics, snr_condition
-from hydroear_train.compare.splits import Split
 from hydroear_train.corpus import Entry
 from hydroear_train.detectors import DETECTORS, make_detector
 from hydroear_train.evaluate import Scored, interval, measure
 from hydroear_train.features import FEATURES
+from hydroear_train.splits import Split
 
 
 def test_the_default_plan_pairs_everything_with_everything() -> None:

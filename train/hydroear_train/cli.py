@@ -24,6 +24,7 @@ def _work(argv: list[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from hydroear_train.compare import cli as compare
+    from hydroear_train.crossval import cli as crossval
     from hydroear_train.scan import cli as scan
     from hydroear_train.simulate import cli as simulate
 
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     simulate.add_parser(verbs)
     compare.add_parser(verbs)
+    crossval.add_parser(verbs)
     scan.add_parser(verbs)
     _add_fit(verbs)
     _add_demo(verbs)

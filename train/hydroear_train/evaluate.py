@@ -257,6 +257,15 @@ METRICS: dict[str, Metric] = {
     "recording_auc": recording_auc,
 }
 
+HEADINGS = {
+    "window_auc": "window AUC",
+    "by_fold_auc": "by-fold AUC",
+    "partial_auc": "pAUC(0.1)",
+    "tpr_at_5pct_fpr": "TPR at 5 % FPR",
+    "recording_auc": "recording AUC",
+}
+"""What tables call the metrics."""
+
 
 def measure(scored: Scored, metric: Metric) -> float:
     """The metric of a table; NaN where it holds only one class."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hydroear.errors import UsageError
-from hydroear_train.compare.cache import Arrays, Cache
+from hydroear_train.cache import Arrays, Cache
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_a_change_of_code_counts_where_it_is_imported_and_nowhere_else(tmp_path:
         shutil.copytree(ROOT / source, tmp_path / Path(source).name, ignore=ignore)
 
     def code() -> str:
-        script = "from hydroear_train.compare.cache import code_sha256; print(code_sha256('hydroear_train.whitening'))"
+        script = "from hydroear_train.cache import code_sha256; print(code_sha256('hydroear_train.whitening'))"
         command = [sys.executable, "-c", script]
         return subprocess.run(
             command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True

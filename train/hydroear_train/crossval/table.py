@@ -1,0 +1,103 @@
+"""The table: what the scores of each group amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hydroear_train.evaluate import HEADINGS, METRICS, Scored, interval, measure
+from hydroear_train.markdown import table
+
+
+@dataclass(frozen=True)
+class Line:
+    """A group.
+
+    Attributes
+    ----------
+    group
+        Its name.
+    seeds, windows, recordings, leaks
+        How many of each; leaks are recordings.
+    of_mean
+        Metrics, by name, of the scores averaged over seeds; NaN where undefined.
+    recording_interval
+        Bootstrap interval, 95 %, of the recording AUC of those scores.
+    means, deviations
+        Of the metrics of single seeds; a deviation is NaN for one seed.
+    """
+
+    group: str
+    seeds: int
+    windows: int
+    recordings: int
+    leaks: int
+    of_mean: dict[str, float]
+    recording_interval: tuple[float, float]
+    means: dict[str, float]
+    deviations: dict[str, float]
+
+
+def measure_groups(runs: Mapping[int, Scored]) -> list[Line]:
+    """Measure scores, by seed, of windows of one or more groups."""
+    return [_line(str(group), list(runs.values())) for group in np.unique(runs[0].group)]
+
+
+def _line(group: str, runs: Sequence[Scored]) -> Line:
+    members = [scored.where(scored.group == group) for scored in runs]
+    mean = Scored.mean_of(members)
+    recordings = mean.recordings()
+    values = {name: np.array([measure(scored, metric) for scored in members]) for name, metric in METRICS.items()}
+    return Line(
+        group=group,
+        seeds=len(members),
+        windows=len(mean),
+        recordings=len(recordings),
+        leaks=int(recordings.leak.sum()),
+        of_mean={name: measure(mean, metric) for name, metric in METRICS.items()},
+        recording_interval=interval(mean, METRICS["recording_auc"]),
+        means={name: float(of.mean()) for name, of in values.items()},
+        deviations={name: float(of.std(ddof=1)) if len(of) > 1 else float("nan") for name, of in values.items()},
+    )
+
+
+def record(line: Line) -> dict[str, Any]:
+    """A line as JSON values; what is undefined is None."""
+    counts = {name: getattr(line, name) for name in ("group", "seeds", "windows", "recordings", "leaks")}
+    low, high = line.recording_interval
+    mean = _known(line.of_mean | {"recording_auc_low": low, "recording_auc_high": high})
+    return counts | {"mean_scores": mean, "seed_mean": _known(line.means), "seed_sd": _known(line.deviations)}
+
+
+def fit_record(fit_s: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+    """Wall times of fits, in seconds, as JSON values."""
+    return {"count": len(fit_s), **_known({"mean_s": float(fit_s.mean()), "max_s": float(fit_s.max())})}
+
+
+def to_markdown(lines: Sequence[Line]) -> str:
+    """The lines as a table in Markdown, two rows a group: of the mean scores, and of single seeds."""
+    head = ["group", "recordings", "windows", "scores", *HEADINGS.values()]
+    body = []
+    for line in lines:
+        counts = [line.group, f"{line.recordings} ({line.leaks} leak)", str(line.windows)]
+        cells = {name: _show(value) for name, value in line.of_mean.items()}
+        low, high = line.recording_interval
+        if np.isfinite(low):
+            cells["recording_auc"] += f" [{low:.2f}, {high:.2f}]"
+        body.append([*counts, f"mean of {line.seeds} seeds", *cells.values()])
+        spread = {name: _show(line.means[name], line.deviations[name]) for name in METRICS}
+        body.append(["", "", "", "single seeds", *spread.values()])
+    return "\n".join(table(head, body, left=4))
+
+
+def _show(value: float, deviation: float = float("nan")) -> str:
+    if not np.isfinite(value):
+        return "undefined"
+    return f"{value:.3f}" + (f" ± {deviation:.3f}" if np.isfinite(deviation) else "")
+
+
+def _known(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
