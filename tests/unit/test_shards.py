@@ -128,11 +128,12 @@ def test_a_damaged_shard_is_one_clear_error(clips: list[Clip], tmp_path: Path) -
 def test_windows_are_drawn_from_all_of_the_corpus_and_lie_within_one_clip(clips: list[Clip], shards: Shards) -> None:
     ends = np.cumsum([len(clip.samples) for clip in clips])
     seen: Counter[int] = Counter()
-    for samples, group in stream_shards(shards, seed=0).take(2000).as_numpy_iterator():
+    for samples, group, recording in stream_shards(shards, seed=0).take(2000).as_numpy_iterator():
         np.testing.assert_array_equal(np.diff(samples), 1)
         clip = int(np.searchsorted(ends, samples[0], side="right"))
         assert samples[-1] < ends[clip]
         assert group.decode() == clips[clip].group
+        assert recording.decode() == str(clips[clip].entry.path)
         seen[clip] += 1
     assert set(seen) == {0, 1, 2, 3}
     assert seen[3] > seen[2] > seen[1]

@@ -48,10 +48,17 @@ class Windows:
         float32, shape (n, window_samples).
     groups
         The site of each.
+    recordings
+        The path of the recording that each is of.
     """
 
     samples: Array
     groups: list[str]
+    recordings: list[str]
+
+    def take(self, indices: NDArray[np.intp]) -> Windows:
+        """Some of them."""
+        return Windows(self.samples[indices], [self.groups[i] for i in indices], [self.recordings[i] for i in indices])
 
 
 class Augmentation:
@@ -126,4 +133,4 @@ class WindowSampler:
         chosen = [self._clips[i] for i in self._rng.integers(len(self._clips), size=count)]
         starts = [int(self._rng.integers(len(clip.samples) - self._length + 1)) for clip in chosen]
         samples = [clip.samples[start : start + self._length] for clip, start in zip(chosen, starts, strict=True)]
-        return Windows(np.stack(samples), [clip.group for clip in chosen])
+        return Windows(np.stack(samples), [clip.group for clip in chosen], [str(clip.entry.path) for clip in chosen])

@@ -47,7 +47,9 @@ def _add_fit(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     fit = verbs.add_parser(
         "fit",
         help="train a bundle on recordings of normal pipes",
-        description="Train a bundle on the normal recordings of a manifest: extractor, autoencoder, int8 models.",
+        description="Train a bundle on the normal recordings of a manifest: extractor, autoencoder, int8 models. "
+        "With --strategy multiworker, several processes that run this command with a TF_CONFIG each train one "
+        "extractor together; the first of them writes the run.",
     )
     fit.add_argument("--manifest", type=Path, required=True, metavar="CSV", help="columns file and label at least")
     fit.add_argument(
@@ -62,6 +64,17 @@ def _add_fit(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     fit.add_argument("--seed", type=int, metavar="N", help="instead of the recipe's seed")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made if missing")
     fit.add_argument("--name", metavar="NAME", help="name of the bundle (default: the folder's name)")
+    fit.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="stream audio from shards in this folder, made if missing, instead of holding it in memory",
+    )
+    fit.add_argument(
+        "--strategy",
+        choices=("multiworker",),
+        help="train with the other workers named in TF_CONFIG; --cache is then OUT/cache if not given",
+    )
     fit.add_argument("--quiet", action="store_true", help="no progress bars")
     fit.add_argument("--json", action="store_true", help="print the outcome as JSON")
     fit.set_defaults(func=_fit)
@@ -74,16 +87,26 @@ def _fit(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe, seed=args.seed)
     entries = read_manifest(args.manifest, [Condition.parse(text) for text in args.where])
 
-    from hydroear_train.fit import fit
+    from hydroear_train.fit import train_bundle, write_run
+    from hydroear_train.strategy import join_workers, single_worker
 
-    outcome = fit(
+    together = args.strategy == "multiworker"
+    workers = join_workers() if together else single_worker()
+    name = args.name or args.out.resolve().name
+    trained = train_bundle(
         entries,
         recipe,
-        args.out,
-        name=args.name or args.out.resolve().name,
+        name=name,
         group_column=args.group_column,
         quiet=args.quiet,
+        cache=args.cache or (args.out / "cache" if together else None),
+        workers=workers,
     )
+    if not workers.is_chief:
+        workers.meet()
+        return 0
+    outcome = write_run(trained, recipe, args.out, name=name)
+    workers.meet()
     if args.json:
         print(json.dumps({"bundle": str(outcome.bundle_path), "sha256": outcome.sha256, "metrics": outcome.metrics}))
     else:

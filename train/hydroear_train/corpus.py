@@ -21,6 +21,7 @@ from hydroear.errors import AudioError, HydroearError, UsageError
 from hydroear_train.simulate import nights
 
 NORMAL = "normal"
+LEAK = "leak"
 _BLOCK = 65536
 
 
@@ -175,13 +176,20 @@ def _no_manifest(path: Path, what: str, required: Sequence[str]) -> UsageError:
     )
 
 
-def data_sha256(entries: Sequence[Entry]) -> str:
-    """Hash of the rows and of the bytes of every recording, in hex."""
+def data_sha256(entries: Sequence[Entry], *, quiet: bool = False) -> str:
+    """Hash of the rows and of the bytes of every recording, in hex.
+
+    Raises
+    ------
+    AudioError
+        If a recording cannot be read.
+    """
     digest = hashlib.sha256()
-    for entry in entries:
+    for entry in tqdm(entries, desc="hashing", unit="file", disable=quiet):
         digest.update(repr(sorted(entry.columns.items())).encode())
         try:
-            digest.update(hashlib.sha256(entry.path.read_bytes()).digest())
+            with entry.path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise AudioError(
                 f"cannot be read ({error.strerror})", where=entry.path, fix="correct the manifest"

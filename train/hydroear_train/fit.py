@@ -1,18 +1,16 @@
 """The training run: manifest to bundle.
 
-normal audio -> extractor (pretext: normal or synthetic leak) -> int8 -> whitened embeddings of normal windows
+normal audio -> extractor (pretexts such as: normal or synthetic leak?) -> int8 -> whitened embeddings of normal windows
 -> autoencoder -> int8 -> scores of held-out normal windows -> gate -> bundle
 """
 
 from __future__ import annotations
 
 import json
-import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +18,24 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from hydroear import __version__
-from hydroear.errors import UsageError
 from hydroear.model import Bundle, Golden, available_runtimes, choose_runtime, load_model, write_bundle
 from hydroear.score import Scorer
-from hydroear_train.augment import Array, Windows
-from hydroear_train.corpus import NORMAL, Entry, data_sha256, load_clips
+from hydroear_train.augment import Array
+from hydroear_train.corpus import Entry, data_sha256
 from hydroear_train.gate import Validation, gate
 from hydroear_train.golden import golden_errors
-from hydroear_train.material import Material
+from hydroear_train.material import Material, Rows
 from hydroear_train.quantise import stratified, to_int8
 from hydroear_train.recipe import Recipe
 from hydroear_train.spectra import SpectrumBatch, window_grid
 from hydroear_train.whitening import whitening
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if TYPE_CHECKING:
+    from hydroear_train.strategy import Workers
 
 _CALIBRATION_WINDOWS = 256
 _CALIBRATION_POOL = 2048
 _GOLDEN_LEAK = 3.0
-_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def fit(
     Parameters
     ----------
     entries
-        Rows of the manifest; rows that are not labelled ``normal`` are left out.
+        Rows of the manifest; unless the recipe asks for leaks, rows that are not labelled ``normal`` are left out.
     recipe
         How to train.
     run_dir
@@ -102,13 +99,25 @@ def fit(
     Raises
     ------
     UsageError
-        If no row is labelled ``normal``.
+        If no row is labelled ``normal``, or a pretext of the recipe has nothing to tell apart.
     AudioError
         If a recording cannot be used.
     BundleError
         If the int8 models do not say what the float models said, or the bundle cannot be written.
     """
-    trained = train_bundle(entries, recipe, name=name, group_column=group_column, quiet=quiet)
+    return write_run(
+        train_bundle(entries, recipe, name=name, group_column=group_column, quiet=quiet), recipe, run_dir, name=name
+    )
+
+
+def write_run(trained: Trained, recipe: Recipe, run_dir: Path, *, name: str) -> Outcome:
+    """Write what a training run gave, as :func:`fit` leaves it.
+
+    Raises
+    ------
+    BundleError
+        If the bundle cannot be written.
+    """
     path = run_dir / f"{name}.hydroear"
     sha256 = write_bundle(path, trained.bundle)
     _write_json(run_dir / "recipe.json", recipe.to_dict())
@@ -118,35 +127,57 @@ def fit(
 
 
 def train_bundle(
-    entries: Sequence[Entry], recipe: Recipe, *, name: str, group_column: str, quiet: bool = False
+    entries: Sequence[Entry],
+    recipe: Recipe,
+    *,
+    name: str,
+    group_column: str,
+    quiet: bool = False,
+    cache: Path | None = None,
+    workers: Workers | None = None,
 ) -> Trained:
-    """Train a bundle on the normal recordings among the rows of a manifest; the parameters are those of :func:`fit`.
+    """Train a bundle on the recordings of a manifest.
+
+    Parameters
+    ----------
+    entries, recipe, name, group_column, quiet
+        As :func:`fit` takes them.
+    cache
+        Folder for shards, from which audio is streamed; None to hold all of it in memory.
+    workers
+        This worker among those that train the extractor together; None for one alone. Several need a cache.
 
     Raises
     ------
     UsageError
-        If no row is labelled ``normal``.
+        If no row is labelled ``normal``, or a pretext of the recipe has nothing to tell apart.
     AudioError
         If a recording cannot be used.
     BundleError
         If the int8 models do not say what the float models said.
+    WorkerError
+        If another worker ended.
     """
-    normal = [entry for entry in entries if entry.label == NORMAL]
-    if not normal:
-        raise UsageError("no row is labelled normal", where="manifest", expected="recordings of normal pipes")
-    clips = load_clips(normal, recipe.spec, group_column=group_column, quiet=quiet)
+    rows = Rows.choose(entries, group_column=group_column, supervised=recipe.pretext.supervised)
+    sha256 = data_sha256(rows.all, quiet=quiet)
 
     import keras
     import tensorflow as tf
 
     from hydroear_train.autoencoder import fit_autoencoder
+    from hydroear_train.pretraining import pretrain
+    from hydroear_train.strategy import single_worker
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(recipe.seed)
     tf.config.experimental.enable_op_determinism()
-
-    material = Material.prepare(clips, recipe, quiet=quiet)
-    extractor, leak_axis, losses, metrics = _fit_extractor(material, recipe, quiet)
+    workers = workers or single_worker()
+    if cache:
+        material = Material.stream(rows, recipe, cache, workers, data_sha256=sha256, quiet=quiet)
+    else:
+        material = Material.load(rows, recipe, quiet=quiet)
+    pretrained = pretrain(material, recipe, workers, quiet=quiet)
+    extractor, leak_axis = pretrained.extractor, pretrained.leak_axis
     extractor_int8 = to_int8(extractor, _calibration(material))
     embed = _Embedding(extractor_int8, quiet)
 
@@ -182,98 +213,19 @@ def train_bundle(
     )
     validation = _validation(material, recipe, lambda windows: _float_errors(windows, extractor, autoencoder, bundle))
     bundle, scored = _measure(bundle, material, validation)
-    metrics |= scored
+    metrics = pretrained.metrics | scored
     fidelity = gate(bundle, validation)
     provenance = {
-        "data_sha256": data_sha256(normal),
-        "recordings": len(normal),
-        "simulated": all(entry.columns.get("simulated") == "yes" for entry in normal),
+        "data_sha256": sha256,
+        "recordings": len(rows.all),
+        "simulated": all(entry.columns.get("simulated") == "yes" for entry in rows.all),
         "recipe": recipe.to_dict(),
         "versions": _versions(),
         "metrics": metrics,
         "gated_on": fidelity.to_dict(),
     }
-    curves = {"extractor loss": losses, "autoencoder loss": autoencoder_losses}
+    curves = {"extractor loss": pretrained.losses, "autoencoder loss": autoencoder_losses}
     return Trained(replace(bundle, provenance=provenance), metrics, curves)
-
-
-def _fit_extractor(material: Material, recipe: Recipe, quiet: bool) -> tuple[Any, Array, list[float], dict[str, float]]:
-    """Train the extractor on its pretext; what it says of held-out windows is measured as at inference.
-
-    Returns the extractor, the axis of its embedding along which leaks lie, the losses and the metrics.
-    """
-    import keras
-
-    from hydroear_train.extractors import build_extractor
-    from hydroear_train.strategy import single_worker, train
-    from hydroear_train.stream import stream_clips, training_batches
-
-    settings, spec, augmentation = recipe.extractor, recipe.spec, material.augmentation
-    extractor = build_extractor(
-        spec,
-        architecture=settings.architecture,
-        layers=settings.named_layers,
-        frames_averaged=settings.frames_averaged,
-        mix_bands=settings.mix_bands,
-        pooling=settings.pooling,
-        alpha=settings.alpha,
-    )
-    head = keras.layers.Dense(1, name="leak")
-    classifier = keras.Model(extractor.input, head(extractor.output))
-
-    def augment(sources: Sequence[Windows], rng: np.random.Generator) -> tuple[Array, ...]:
-        sides: tuple[list[Array], list[Array]] = ([], [])
-        for windows in sources:
-            normal, leak, _ = augmentation.pairs(windows, rng)
-            sides[0].append(augmentation.centred(normal, windows.groups))
-            sides[1].append(augmentation.centred(leak, windows.groups))
-        count = sum(len(windows.groups) for windows in sources)
-        return np.concatenate([*sides[0], *sides[1]]), np.repeat(np.array([[0], [1]], np.float32), count, axis=0)
-
-    parts = [material.training] + ([material.simulated] if material.simulated else [])
-    sources = [stream_clips(clips, spec.window_samples, seed=2 * recipe.seed + i) for i, clips in enumerate(parts)]
-    windows = settings.pairs // len(sources)
-    with tqdm(total=settings.steps, desc="extractor", unit="step", disable=quiet) as bar:
-
-        def show(losses: list[float]) -> None:
-            bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}", refresh=False)
-            bar.update()
-
-        losses = train(
-            classifier,
-            training_batches(
-                sources,
-                augment,
-                shapes=[(*spec.shape, 1), (1,)],
-                windows=windows,
-                parts=math.gcd(windows, _PARTS),
-                seed=recipe.seed,
-                workers=single_worker(),
-            ),
-            loss=lambda labels, outputs: keras.losses.binary_crossentropy(labels, outputs, from_logits=True),
-            learning_rate=keras.optimizers.schedules.CosineDecay(
-                settings.learning_rate / 10,
-                settings.steps,
-                warmup_target=settings.learning_rate,
-                warmup_steps=settings.steps // 20,
-            ),
-            steps=settings.steps,
-            workers=single_worker(),
-            on_step=show,
-        )
-    held_out = material.validation.draw(settings.validation_pairs)
-    normal, leak, _ = augmentation.pairs(held_out, material.rng)
-    logits = [
-        classifier.predict(augmentation.centred(side, held_out.groups), batch_size=128, verbose=0)[:, 0]
-        for side in (normal, leak)
-    ]
-    metrics = {
-        "pretext_accuracy": 0.5 * float(np.mean(logits[0] < 0) + np.mean(logits[1] > 0)),
-        "pretext_auc": _auc(logits[0], logits[1]),
-        "pretext_training_loss": float(np.mean(losses[-20:])),
-    }
-    leak_axis: Array = head.get_weights()[0][:, 0]
-    return extractor, leak_axis, losses, metrics
 
 
 class _Embedding:
@@ -302,7 +254,7 @@ def _calibration(material: Material) -> Array:
     pool = material.sampler.draw(_CALIBRATION_POOL)
     levels_db = 10.0 * np.log10(np.mean(np.square(pool.samples), axis=1) + 1e-12)
     chosen = stratified(levels_db, _CALIBRATION_WINDOWS, material.rng)
-    windows = Windows(pool.samples[chosen], [pool.groups[i] for i in chosen])
+    windows = pool.take(chosen)
     normal, leak, _ = material.augmentation.pairs(windows, material.rng)
     return np.concatenate([material.augmentation.centred(side, windows.groups) for side in (normal, leak)])
 

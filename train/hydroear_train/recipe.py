@@ -47,6 +47,30 @@ class Extractor(_Section):
         return self.layers or (_USUAL_LAYER[self.architecture],)
 
 
+class Pretext(_Section):
+    """What the extractor is trained to tell: weights of the losses that are summed, 0 for none of it."""
+
+    leak: Annotated[_Weight, Field(description="normal or leak")] = 1.0
+    supervised: Annotated[
+        bool, Field(description="learn from recordings labelled leak too, not only synthetic ones")
+    ] = False
+    condition: Annotated[_Weight, Field(description="under which condition it was recorded")] = 0.0
+    condition_columns: Annotated[
+        tuple[str, ...], Field(description="columns that make a condition; none: the group and the usual ones")
+    ] = ()
+    margin: Annotated[Literal["arcface", "adacos"], Field(description="loss of the conditions")] = "arcface"
+    generator: Annotated[_Weight, Field(description="which generator made the leak, if there is one")] = 0.0
+    mixup: Annotated[float, Field(ge=0, description="alpha of the shares windows are mixed by; 0 for no mixing")] = 0.0
+
+    @model_validator(mode="after")
+    def _has_something_to_tell(self) -> Pretext:
+        if not (self.leak or self.condition or self.generator):
+            raise ValueError("every weight is 0, so there is nothing to learn")
+        if self.supervised and not self.leak:
+            raise ValueError("supervised: leak has weight 0, so real leaks teach nothing")
+        return self
+
+
 class Leaks(_Section):
     """Synthetic leaks: how often each generator is drawn, relative to the others."""
 
@@ -92,6 +116,7 @@ class Recipe(_Section):
 
     front_end: dict[str, Any] = {}
     extractor: Extractor = Extractor()
+    pretext: Pretext = Pretext()
     leaks: Leaks = Leaks()
     normals: Normals = Normals()
     autoencoder: Autoencoder = Autoencoder()

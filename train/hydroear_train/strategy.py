@@ -50,13 +50,20 @@ class Workers:
         """
         if self.is_chief:
             outcome = work()
-            self._meet()
+            self.meet()
         else:
-            self._meet()
+            self.meet()
             outcome = work()
         return outcome
 
-    def _meet(self) -> None:
+    def meet(self) -> None:
+        """Wait for all workers.
+
+        Raises
+        ------
+        WorkerError
+            If a worker ended.
+        """
         if self.count > 1:
             with _other_workers():
                 float(self.strategy.reduce(_SUM, self.strategy.run(tf.function(lambda: tf.zeros(()))), axis=None))

@@ -32,17 +32,18 @@ def stream_shards(shards: Shards, *, seed: int) -> tf.data.Dataset:
     Returns
     -------
     tf.data.Dataset
-        Of samples (float32, shape (window_samples,)) and site (string).
+        Of samples (float32, shape (window_samples,)), site and recording (strings).
     """
     length = shards.window_samples
 
-    def draw(number: Any, stretch: dict[str, Any]) -> tuple[Any, Any]:
+    def draw(number: Any, stretch: dict[str, Any]) -> tuple[Any, Any, Any]:
         samples = stretch["samples"]
         starts = tf.random.stateless_uniform(
             (_DRAWS, 1), (seed, number), maxval=tf.size(samples, tf.int64) - length + 1, dtype=tf.int64
         )
         windows = tf.gather(samples, starts + tf.range(length, dtype=tf.int64))
-        return tf.ensure_shape(windows, (_DRAWS, length)), tf.repeat(stretch["group"], _DRAWS)
+        names = (tf.repeat(stretch[name], _DRAWS) for name in ("group", "recording"))
+        return tf.ensure_shape(windows, (_DRAWS, length)), *names
 
     windows = shards.stretches(seed=seed).repeat().enumerate().map(draw).unbatch()
     return windows.shuffle(max(1, _BUFFER_BYTES // (4 * length)), seed=seed)
@@ -51,15 +52,15 @@ def stream_shards(shards: Shards, *, seed: int) -> tf.data.Dataset:
 def stream_clips(clips: Sequence[Clip], window_samples: int, *, seed: int) -> tf.data.Dataset:
     """Windows of clips in memory without end, as :func:`stream_shards` gives them: any clip, any start."""
 
-    def draw(number: int) -> tuple[Array, bytes]:
+    def draw(number: int) -> tuple[Array, bytes, bytes]:
         rng = np.random.default_rng([seed, number])
         clip = clips[rng.integers(len(clips))]
         start = rng.integers(len(clip.samples) - window_samples + 1)
-        return clip.samples[start : start + window_samples], clip.group.encode()
+        return clip.samples[start : start + window_samples], clip.group.encode(), str(clip.entry.path).encode()
 
-    def element(number: Any) -> tuple[Any, Any]:
-        samples, group = tf.numpy_function(draw, [number], (tf.float32, tf.string), stateful=False)
-        return tf.ensure_shape(samples, (window_samples,)), tf.ensure_shape(group, ())
+    def element(number: Any) -> tuple[Any, Any, Any]:
+        samples, *names = tf.numpy_function(draw, [number], (tf.float32, tf.string, tf.string), stateful=False)
+        return tf.ensure_shape(samples, (window_samples,)), *(tf.ensure_shape(name, ()) for name in names)
 
     return tf.data.Dataset.counter().map(element)
 
@@ -116,8 +117,10 @@ def training_batches(
         )
 
     def make(number: int, *arrays: NDArray[Any]) -> tuple[Array, ...]:
-        pairs = zip(arrays[::2], arrays[1::2], strict=True)
-        drawn = [Windows(samples, [group.decode() for group in groups]) for samples, groups in pairs]
+        drawn = [
+            Windows(samples, [group.decode() for group in groups], [recording.decode() for recording in recordings])
+            for samples, groups, recordings in zip(arrays[::3], arrays[1::3], arrays[2::3], strict=True)
+        ]
         return augment(drawn, np.random.default_rng([seed, number]))
 
     def part(number: Any, drawn: Any) -> tuple[Any, ...]:
