@@ -182,9 +182,13 @@ def train_bundle(
     embed = _Embedding(extractor_int8, quiet)
 
     settings = recipe.autoencoder
-    plain, varied = _normal_windows(material, settings.windows)
-    embeddings = embed(np.concatenate([plain, varied]))
-    mean, projection = whitening(embeddings, components=settings.components)
+    plain, varied, leaks = _embedded_windows(material, settings.windows)
+    embedded = {name: embed(windows) for name, windows in (("plain", plain), ("varied", varied), ("leaks", leaks))}
+    embeddings = np.concatenate([embedded["plain"], embedded["varied"]])
+    rounding = embedded["varied"] - extractor.predict(varied, batch_size=128, verbose=0)
+    mean, projection = whitening(
+        embeddings, embedded["leaks"] - embedded["varied"], rounding, components=settings.components
+    )
     white = (embeddings - mean) @ projection
     autoencoder, autoencoder_losses = fit_autoencoder(
         white,
@@ -194,7 +198,7 @@ def train_bundle(
         epochs=settings.epochs,
         callbacks=[_bar(settings.epochs, quiet)],
     )
-    likeness = (embeddings[: len(plain)] - mean) @ leak_axis
+    likeness = (embedded["plain"] - mean) @ leak_axis
     spec = recipe.spec
     bundle = Bundle(
         name=name,
@@ -239,13 +243,15 @@ class _Embedding:
         return np.stack([self._model(window) for window in bar])
 
 
-def _normal_windows(material: Material, count: int) -> tuple[Array, Array]:
-    """Normal windows as they are, and varied ones, half of ``count`` each, centred."""
+def _embedded_windows(material: Material, count: int) -> tuple[Array, Array, Array]:
+    """Normal windows as they are, varied ones, half of ``count`` each, and the latter with leaks; all centred."""
     augmentation = material.augmentation
-    plain, varied = material.sampler.draw(count // 2), material.sampler.draw(count - count // 2)
+    plain, drawn = material.sampler.draw(count // 2), material.sampler.draw(count - count // 2)
+    varied, leaks, _ = augmentation.pairs(drawn, material.rng)
     return (
         augmentation.centred(augmentation.normals(plain), plain.groups),
-        augmentation.centred(augmentation.pairs(varied, material.rng)[0], varied.groups),
+        augmentation.centred(varied, drawn.groups),
+        augmentation.centred(leaks, drawn.groups),
     )
 
 

@@ -105,7 +105,7 @@ class Autoencoder(_Section):
 
     components: Annotated[int, Field(ge=1, description="components of the embedding that are kept")] = 24
     hidden: Annotated[int, Field(ge=1)] = 96
-    bottleneck: Annotated[int, Field(ge=1)] = 12
+    bottleneck: Annotated[int, Field(ge=1)] = 8
     noise: Annotated[float, Field(ge=0, description="noise on the input, in deviations")] = 0.1
     epochs: Annotated[int, Field(ge=1)] = 30
     windows: Annotated[int, Field(ge=16, description="normal windows drawn to train it")] = 6000
