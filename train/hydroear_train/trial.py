@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from numpy.typing import NDArray
 from hydroear.audio import open_recording
 from hydroear.dsp import FrontEnd, FrontEndSpec, Window
 from hydroear.errors import AudioError
-from hydroear.model import Bundle, choose_runtime, read_bundle
-from hydroear.score import Score, Scorer, SiteCalibration, calibrate
+from hydroear.model import Bundle, choose_runtime, read_bundle, write_bundle
+from hydroear.score import Parts, Score, Scorer, SiteCalibration, calibrate
 from hydroear_train.cache import Arrays, Cache, code_sha256, digest, library_versions
 from hydroear_train.corpus import Entry
 from hydroear_train.recipe import Recipe
 from hydroear_train.splits import Split
 
-SITE, PARTS = "site", ("error", "distance")
-"""The fused site score, and what it is fused from: the autoencoder's error and the site head's distance."""
+SITE, PARTS = "site", tuple(field.name for field in fields(Parts))
+"""The fused site score, and what it is fused from."""
 
 
 class Trials:
@@ -62,10 +63,14 @@ class Trials:
         key = self.bundle_key(split, seed)
 
         def make() -> bytes:
+            from hydroear_train.fit import train_bundle
+
             begin_s = time.perf_counter()
-            content = train(split.training, self._seeded(seed), name=self._name, group_column=self._group_column)
+            trained = train_bundle(
+                split.training, self._seeded(seed), name=self._name, group_column=self._group_column, quiet=True
+            )
             self._fit_s(key, time.perf_counter() - begin_s)
-            return content
+            return _file(trained.bundle)
 
         return read_bundle(self._cache.path("bundles", ".hydroear", key, make))
 
@@ -133,10 +138,8 @@ def _site_scores(site: SiteCalibration, score: Score) -> dict[str, float]:
     The tail probability that a unit states rises with the fused one, but ends at 12 decades, beyond which windows
     could no longer be put in order.
     """
-    error = site.error.standardised(float(np.log(score.error + 1e-12)))
-    distance = site.distance.standardised(float(np.log(site.head.distance(score.embedding) + 1e-12)))
-    fused = site.fused.standardised(0.5 * (error + distance))
-    return {SITE: fused, "error": error, "distance": distance}
+    parts = site.parts(score)
+    return {SITE: site.fused.standardised(parts.fused), **asdict(parts)}
 
 
 def windows(entry: Entry, spec: FrontEndSpec) -> list[Window]:
@@ -172,13 +175,11 @@ def windows(entry: Entry, spec: FrontEndSpec) -> list[Window]:
     return found
 
 
-def train(normal: tuple[Entry, ...], recipe: Recipe, *, name: str, group_column: str) -> bytes:
-    """The file of a bundle trained on normal recordings."""
-    from hydroear_train.fit import fit
-
+def _file(bundle: Bundle) -> bytes:
     with tempfile.TemporaryDirectory(prefix="hydroear-") as folder:
-        outcome = fit(normal, recipe, Path(folder), name=name, group_column=group_column, quiet=True)
-        return outcome.bundle_path.read_bytes()
+        path = Path(folder) / bundle.name
+        write_bundle(path, bundle)
+        return path.read_bytes()
 
 
 def _recordings(parts: Sequence[Sequence[Any]]) -> NDArray[np.intp]:

@@ -70,12 +70,13 @@ def recorded(manifest: Path, *, fold_column: str, group_column: str) -> Corpus:
         If a recording cannot be read.
     """
     entries = read_manifest(manifest)
+    hashes = recording_hashes(entries)
     splits = leave_one_fold_out(entries, fold_column=fold_column, group_column=group_column)
     for group in dict.fromkeys(split.group for split in splits):
         if not any(entry.label == LEAK for split in splits if split.group == group for entry in split.tests):
             raise UsageError("no leak recordings", where=f"{group_column} {group}", fix="leave it out of the manifest")
     lead = f"{len(entries)} recordings; each {fold_column} of each {group_column} held out in turn."
-    return Corpus(lead, splits, recording_hashes(entries), group_column, {}, "window_auc")
+    return Corpus(lead, splits, hashes, group_column, {}, "window_auc")
 
 
 def simulated(sites: int, out: Path, *, quiet: bool = False) -> Corpus:

@@ -142,10 +142,10 @@ def crossval(
     HydroearError
         If a recording or the recipe cannot be used, or a fit fails.
     """
+    hashes = recording_hashes(entries)
     splits = leave_one_fold_out(entries, fold_column=fold_column, group_column=group_column)
     if transfer:
         splits = trained_on_other_groups(splits, entries, group_column=group_column)
-    hashes = recording_hashes(entries)
     files = Files.beside(out)
     _check(entries, recipe.spec, quiet=quiet)
     trials = Trials("crossval", recipe, hashes, Cache(files.cache, _note), group_column=group_column)
