@@ -73,10 +73,17 @@ def test_an_error_comes_through_as_it_was_raised_and_ends_the_others(tmp_path: P
 
 @pytest.mark.parametrize(
     ("work", "how"),
-    [(partial(os._exit, 3), "exit code 3"), (partial(signal.raise_signal, signal.SIGKILL), "killed by SIGKILL")],
+    [
+        (partial(os._exit, 3), "exit code 3"),
+        (partial(signal.raise_signal, signal.SIGKILL), "killed by SIGKILL"),
+        (
+            partial(exec, "import threading, time\nthreading.Thread(target=time.sleep, args=[600]).start()\n1 / 0"),
+            "code 1",
+        ),
+    ],
 )
 def test_a_process_that_ends_without_a_word_is_named(work: partial[None], how: str) -> None:
-    with pytest.raises(LostProcessError, match=f"seed 1: its process ended \\({how}\\)"):
+    with pytest.raises(LostProcessError, match=f"seed 1: its process ended \\(.*{how}\\)"):
         list(run_each({"seed 1": work}, jobs=1, tick=nothing))
 
 

@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Generator, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -109,12 +110,18 @@ def _work(pickled: bytes, sender: Connection) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # TensorFlow's chatter is no result.
     os.environ.update(_ONE_THREAD)
     work: Callable[[], None] = pickle.loads(pickled)
+    code = 0
     try:
         work()
     except HydroearError as error:
         sender.send(error)
+    except Exception:
+        traceback.print_exc()
+        code = 1
     else:
         sender.send(None)
+    sys.stderr.flush()
+    os._exit(code)  # Threads of TensorFlow's that wait for ever would keep the interpreter from ending.
 
 
 def _end_with_parent() -> None:

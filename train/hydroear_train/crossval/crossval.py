@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hydroear.dsp import FrontEndSpec
-from hydroear.errors import UsageError
+from hydroear.errors import HydroearError, UsageError
 from hydroear_train.cache import Arrays, Cache, digest
 from hydroear_train.corpus import Entry
 from hydroear_train.evaluate import Scored
@@ -187,6 +187,12 @@ def _do(fits: Sequence[_Fit], jobs: int, *, quiet: bool) -> None:
         for name in done:
             bar.set_postfix_str(name, refresh=False)
             bar.update()
+    if not all(fit.is_done for fit in fits):
+        raise HydroearError(
+            "the code changed while it ran",
+            where="cross-validation",
+            fix="run it again; what the present code gave is kept",
+        )
 
 
 def _scored(splits: Sequence[Split], heard: Sequence[Arrays]) -> Scored:
