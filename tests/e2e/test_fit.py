@@ -16,8 +16,10 @@ from hydroear_train.simulate import write_corpus
 
 QUICK = """\
 front_end: {n_mels: 32, high_hz: 4000.0, window_frames: 32, window_hop_frames: 16}
-extractor: {steps: 16, pairs: 4, validation_pairs: 16, simulated_sites: 2, simulated_s: 8}
-autoencoder: {components: 6, epochs: 2, windows: 64}
+extractor: {frames_averaged: 2, layers: [block_1_expand_relu], steps: 40, pairs: 8, validation_pairs: 16}
+normals: {simulated_sites: 2, simulated_s: 8}
+leaks: {snr_db: [30, 40]}
+autoencoder: {components: 3, hidden: 8, bottleneck: 1, epochs: 10, windows: 128}
 """
 
 
@@ -58,10 +60,10 @@ def run(corpus: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_a_run_leaves_recipe_metrics_curves_and_bundle(run: Path) -> None:
-    assert json.loads((run / "recipe.json").read_text())["extractor"]["steps"] == 16
+    assert json.loads((run / "recipe.json").read_text())["extractor"]["steps"] == 40
     metrics = json.loads((run / "metrics.json").read_text())
     assert 0.0 <= metrics["pretext_accuracy"] <= 1.0
-    assert len(metrics["curves"]["extractor loss"]) == 16
+    assert len(metrics["curves"]["extractor loss"]) == 40
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     bundle = read_bundle(run / "first.hydroear")
     assert bundle.provenance["recordings"] == 4

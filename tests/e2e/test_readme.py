@@ -29,8 +29,15 @@ COMMANDS = [
 ]
 QUICK_RECIPE = {
     "front_end": {"n_mels": 32, "high_hz": 4000.0, "window_frames": 32, "window_hop_frames": 16},
-    "extractor": {"steps": 16, "pairs": 4, "validation_pairs": 16, "simulated_sites": 2, "simulated_s": 8},
-    "autoencoder": {"components": 6, "epochs": 1, "windows": 64},
+    "extractor": {
+        "frames_averaged": 2,
+        "layers": ["block_1_expand_relu"],
+        "steps": 40,
+        "pairs": 8,
+        "validation_pairs": 16,
+    },
+    "leaks": {"snr_db": [30, 40]},
+    "autoencoder": {"components": 3, "hidden": 8, "bottleneck": 1, "epochs": 10, "windows": 128},
 }
 BIN = Path(sys.executable).parent
 

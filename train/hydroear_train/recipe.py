@@ -14,6 +14,8 @@ from hydroear.errors import ConfigError, HydroearError, UsageError
 
 _Weight = Annotated[float, Field(ge=0)]
 
+Architecture = Literal["mobilenet-v2", "densenet-121", "resnet-50"]
+
 _USUAL_LAYER = {
     "mobilenet-v2": "block_6_expand_relu",
     "densenet-121": "conv3_block12_concat",
@@ -28,7 +30,7 @@ class _Section(BaseModel):
 class Extractor(_Section):
     """The CNN: which one, what of it is the embedding, and how it is trained."""
 
-    architecture: Literal["mobilenet-v2", "densenet-121", "resnet-50"] = "mobilenet-v2"
+    architecture: Architecture = "mobilenet-v2"
     alpha: Annotated[float, Field(gt=0, le=1.4, description="width multiplier of MobileNetV2")] = 0.35
     layers: Annotated[
         tuple[str, ...], Field(description="layers that give the embedding; none: the usual one of the architecture")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
@@ -65,7 +67,7 @@ def whitening(normal: Array, leak_shifts: Array, noise: Array, *, components: in
     return mean.astype(np.float32), projection.astype(np.float32)
 
 
-def _second_moment(vectors: NDArray[np.floating]) -> Real:
+def _second_moment(vectors: NDArray[np.floating[Any]]) -> Real:
     vectors = vectors.astype(np.float64)
     moment: Real = vectors.T @ vectors / len(vectors)
     return moment

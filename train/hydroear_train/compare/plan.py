@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -16,7 +16,7 @@ from hydroear.errors import ConfigError, UsageError
 from hydroear_train.compare.extractor import PRODUCT_BACKENDS
 from hydroear_train.detectors import DETECTORS
 from hydroear_train.features import FEATURES
-from hydroear_train.recipe import Recipe
+from hydroear_train.recipe import Architecture, Extractor, Recipe
 
 
 class Plan(BaseModel):
@@ -26,7 +26,8 @@ class Plan(BaseModel):
 
     features: list[str] = Field(default=list(FEATURES), description="control features")
     extractors: dict[str, Recipe] = Field(
-        default={"mobilenet-v2": Recipe()}, description="recipes by the names that the table calls them"
+        default={name: Recipe(extractor=Extractor(architecture=name)) for name in get_args(Architecture)},
+        description="recipes by the names that the table calls them",
     )
     detectors: list[str] = Field(default=list(DETECTORS), description="back-ends, for each feature and extractor")
     product: bool = Field(default=True, description="also each extractor's own autoencoder and site score")
