@@ -34,10 +34,10 @@ QUICK_RECIPE = {
         "layers": ["block_1_expand_relu"],
         "steps": 40,
         "pairs": 8,
-        "validation_pairs": 16,
+        "validation_pairs": 256,
     },
     "leaks": {"snr_db": [30, 40]},
-    "autoencoder": {"components": 3, "hidden": 8, "bottleneck": 1, "epochs": 10, "windows": 128},
+    "autoencoder": {"components": 6, "hidden": 16, "bottleneck": 2, "epochs": 10, "windows": 256},
 }
 BIN = Path(sys.executable).parent
 
