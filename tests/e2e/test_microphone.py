@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,7 +40,11 @@ def position(block: Block) -> int:
 
 def children() -> set[int]:
     """Processes this one has started and not yet reaped."""
-    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+    while True:
+        # A thread that ends meanwhile leaves its children to another one, so that all are asked again.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            tasks = Path("/proc/self/task").iterdir()
+            return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
 
 
 def open_files() -> int:
