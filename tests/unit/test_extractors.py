@@ -14,16 +14,7 @@ SPEC = FrontEndSpec()
 
 
 def build(architecture: str, **changes: object):  # type: ignore[no-untyped-def]
-    settings = Extractor.model_validate({"architecture": architecture, **changes})
-    return build_extractor(
-        SPEC,
-        architecture=settings.architecture,
-        layers=settings.named_layers,
-        frames_averaged=settings.frames_averaged,
-        mix_bands=settings.mix_bands,
-        pooling=settings.pooling,
-        alpha=settings.alpha,
-    )
+    return build_extractor(SPEC, Extractor.model_validate({"architecture": architecture, **changes}))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from hydroear.errors import UsageError
 
@@ -103,6 +105,11 @@ class Cache:
 
         with np.load(self.path(kind, ".npz", key, content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
+
+
+def note(text: str) -> None:
+    """Tell the person who waits, beside a progress bar."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def digest(key: object) -> str:

@@ -187,14 +187,23 @@ def data_sha256(entries: Sequence[Entry], *, quiet: bool = False) -> str:
     digest = hashlib.sha256()
     for entry in tqdm(entries, desc="hashing", unit="file", disable=quiet):
         digest.update(repr(sorted(entry.columns.items())).encode())
-        try:
-            with entry.path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise AudioError(
-                f"cannot be read ({error.strerror})", where=entry.path, fix="correct the manifest"
-            ) from error
+        digest.update(bytes.fromhex(recording_sha256(entry.path)))
     return digest.hexdigest()
+
+
+def recording_sha256(path: Path) -> str:
+    """Hash of the bytes of a recording, in hex.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AudioError(f"cannot be read ({error.strerror})", where=path, fix="correct the manifest") from error
 
 
 def load_clips(entries: Sequence[Entry], spec: FrontEndSpec, *, group_column: str, quiet: bool = False) -> list[Clip]:

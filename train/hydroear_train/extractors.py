@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import UsageError
+from hydroear_train.recipe import Extractor
 
 _BATCH_NORMALISATION_MOMENTUM = 0.9
 
@@ -22,34 +23,16 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
 Recognition", Proc. IEEE CVPR, 2016."""
 
 
-def build_extractor(
-    spec: FrontEndSpec,
-    *,
-    architecture: str,
-    layers: Sequence[str],
-    frames_averaged: int,
-    mix_bands: bool,
-    pooling: str,
-    alpha: float = 1.0,
-) -> Any:
+def build_extractor(spec: FrontEndSpec, settings: Extractor) -> Any:
     """Build an untrained extractor.
 
     Parameters
     ----------
     spec
         The front end: the input has shape (window_frames, n_mels, 1).
-    architecture
-        One of :data:`ARCHITECTURES`.
-    layers
-        Layers whose output is the embedding; what lies behind the last of them is left out.
-    frames_averaged
-        How many frames are averaged into one before the network.
-    mix_bands
-        Whether the network sees learned mixtures of the bands in the place of the bands.
-    pooling
-        ``mean``: the mean over time at each frequency; ``mean+deviation``: also the mean absolute deviation from it.
-    alpha
-        Width multiplier of MobileNetV2.
+    settings
+        Which network, where it is cut, and how its features are pooled: ``mean`` is the mean over time at each
+        frequency, ``mean+deviation`` also the mean absolute deviation from it.
 
     Returns
     -------
@@ -69,28 +52,30 @@ def build_extractor(
     Keras builds MobileNetV2 with a batch-normalisation momentum of 0.999. A few hundred steps leave such moving
     statistics far from the data, and the network at inference far from the one that was trained.
     """
+    layers = settings.named_layers
     window = keras.Input((*spec.shape, 1))
-    x = keras.layers.AveragePooling2D((frames_averaged, 1))(window) if frames_averaged > 1 else window
-    if mix_bands:
+    x = keras.layers.AveragePooling2D((settings.frames_averaged, 1))(window) if settings.frames_averaged > 1 else window
+    if settings.mix_bands:
         mixing = keras.layers.Conv2D(
             spec.n_mels, (1, spec.n_mels), use_bias=False, kernel_initializer=keras.initializers.Orthogonal()
         )
         x = keras.layers.Permute((1, 3, 2))(mixing(x))
-    width = {"alpha": alpha} if architecture == "mobilenet-v2" else {}
+    width = {"alpha": settings.alpha} if settings.architecture == "mobilenet-v2" else {}
     try:
-        whole = ARCHITECTURES[architecture](input_shape=(None, None, 1), include_top=False, weights=None, **width)
+        build = ARCHITECTURES[settings.architecture]
+        whole = build(input_shape=(None, None, 1), include_top=False, weights=None, **width)
         maps = keras.Model(whole.input, [whole.get_layer(name).output for name in layers])(x)
     except ValueError as error:
         raise UsageError(
             f"cannot be built ({' '.join(str(error).split())[:200]})",
-            where=f"{architecture} at {', '.join(layers)}",
+            where=f"{settings.architecture} at {', '.join(layers)}",
             expected="layers of this network, and windows long enough for them",
             fix="name other layers, or average fewer frames",
         ) from error
     for layer in whole.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _BATCH_NORMALISATION_MOMENTUM
-    pooled = [part for features in maps for part in _pooled(features, pooling)]
+    pooled = [part for features in maps for part in _pooled(features, settings.pooling)]
     embedding = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
     return keras.Model(window, embedding)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from hydroear import __version__
@@ -216,9 +215,13 @@ def train_bundle(
         provenance={},
     )
     validation = _validation(material, recipe, lambda windows: _float_errors(windows, extractor, autoencoder, bundle))
-    bundle, scored = _measure(bundle, material, validation)
-    metrics = pretrained.metrics | scored
     fidelity = gate(bundle, validation)
+    bundle = _measured(bundle, material)
+    metrics = pretrained.metrics | {
+        "error_auc": fidelity.runtimes[choose_runtime()].auc,
+        "normal_error_p50": float(np.quantile(bundle.normal_errors, 0.5)),
+        "normal_error_p99": float(np.quantile(bundle.normal_errors, 0.99)),
+    }
     provenance = {
         "data_sha256": sha256,
         "recordings": len(rows.all),
@@ -286,11 +289,10 @@ def _float_errors(windows: Array, extractor: Any, autoencoder: Any, bundle: Bund
     return errors
 
 
-def _measure(bundle: Bundle, material: Material, validation: Validation) -> tuple[Bundle, dict[str, float]]:
-    """Add what only the finished models can tell: the errors of held-out normal windows and of the golden ones.
+def _measured(bundle: Bundle, material: Material) -> Bundle:
+    """The bundle with what only the finished models can tell: errors of held-out normal windows and of golden ones.
 
-    The normal errors, from which a unit's threshold follows, are those of a unit that knows no site; how well errors
-    tell leaks is measured where the site is known.
+    The normal errors, from which a unit's threshold follows, are those of a unit that knows no site.
     """
     scorer = Scorer(bundle, choose_runtime())
     spectra = SpectrumBatch(bundle.front_end)
@@ -301,14 +303,7 @@ def _measure(bundle: Bundle, material: Material, validation: Validation) -> tupl
             for features in spectra.features(window_grid(clip.samples, bundle.front_end))
         ]
     ).astype(np.float32)
-    pairs = zip(validation.features, validation.band_means, strict=True)
-    errors = np.array([scorer.score(features, band_mean).error for features, band_mean in pairs])
-    metrics = {
-        "error_auc": _auc(errors[~validation.leak], errors[validation.leak]),
-        "normal_error_p50": float(np.quantile(normal_errors, 0.5)),
-        "normal_error_p99": float(np.quantile(normal_errors, 0.99)),
-    }
-    return replace(bundle, normal_errors=normal_errors, golden=_golden(bundle, material)), metrics
+    return replace(bundle, normal_errors=normal_errors, golden=_golden(bundle, material))
 
 
 def _golden(bundle: Bundle, material: Material) -> Golden:
@@ -329,11 +324,6 @@ def _golden(bundle: Bundle, material: Material) -> Golden:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-
-def _auc(normal: NDArray[Any], leak: NDArray[Any]) -> float:
-    labels = np.repeat([0, 1], [len(normal), len(leak)])
-    return float(roc_auc_score(labels, np.concatenate([normal, leak])))
 
 
 def _versions() -> dict[str, str]:

@@ -59,15 +59,7 @@ def pretrain(material: Material, recipe: Recipe, workers: Workers, *, quiet: boo
         If shards are damaged.
     """
     settings, spec = recipe.extractor, recipe.spec
-    extractor = build_extractor(
-        spec,
-        architecture=settings.architecture,
-        layers=settings.named_layers,
-        frames_averaged=settings.frames_averaged,
-        mix_bands=settings.mix_bands,
-        pooling=settings.pooling,
-        alpha=settings.alpha,
-    )
+    extractor = build_extractor(spec, settings)
     pretexts = _pretexts(material, recipe)
     classifier = pretexts.classifier(extractor)
     streams = material.normal_streams + ([material.leak_stream] if material.leak_stream else [])

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hydroear.dsp import FrontEndSpec
-from hydroear.errors import ConfigError, HydroearError, UsageError
+from hydroear.errors import HydroearError
+from hydroear_train.yamlfile import load_settings
 
 _Weight = Annotated[float, Field(ge=0)]
 
@@ -174,20 +174,4 @@ def load_recipe(path: Path | None, *, seed: int | None = None) -> Recipe:
     ConfigError
         If a key is unknown or a value wrong; all of them at once.
     """
-    values: Any = {}
-    if path is not None:
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-            raise UsageError(f"cannot be read ({reason})", where=path, expected="a recipe in YAML") from error
-        if not isinstance(values, dict):
-            raise UsageError("no mapping", where=path, expected="a recipe in YAML")
-    if seed is not None:
-        values = {**values, "seed": seed}
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(
-            [f"{path or 'recipe'}: {'.'.join(map(str, p['loc'])) or 'recipe'}: {p['msg']}" for p in error.errors()]
-        ) from error
+    return load_settings(path, Recipe, "recipe", {} if seed is None else {"seed": seed})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hydroear.errors import AudioError, UsageError
-from hydroear_train.corpus import NORMAL, Entry
+from hydroear.errors import UsageError
+from hydroear_train.corpus import LEAK, NORMAL, Entry, recording_sha256
 from hydroear_train.evaluate import Names, Real, Scored
-
-LEAK = "leak"
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,7 @@ def recording_hashes(entries: Sequence[Entry]) -> dict[Path, str]:
     hashes: dict[Path, str] = {}
     first: dict[str, Path] = {}
     for entry in entries:
-        try:
-            sha256 = hashlib.sha256(entry.path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise AudioError(
-                f"cannot be read ({error.strerror})", where=entry.path, fix="correct the manifest"
-            ) from error
+        sha256 = recording_sha256(entry.path)
         if sha256 in first:
             raise UsageError(
                 f"the same recording as {first[sha256].name}",

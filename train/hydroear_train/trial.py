@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from hydroear.audio import open_recording
 from hydroear.dsp import FrontEnd, FrontEndSpec, Window
 from hydroear.errors import AudioError
-from hydroear.model import Bundle, choose_runtime, read_bundle, write_bundle
+from hydroear.model import Bundle, choose_runtime, pack_bundle, read_bundle
 from hydroear.score import Parts, Score, Scorer, SiteCalibration, calibrate
 from hydroear_train.cache import Arrays, Cache, code_sha256, digest, library_versions
 from hydroear_train.corpus import Entry
@@ -70,7 +69,7 @@ class Trials:
                 split.training, self._seeded(seed), name=self._name, group_column=self._group_column, quiet=True
             )
             self._fit_s(key, time.perf_counter() - begin_s)
-            return _file(trained.bundle)
+            return pack_bundle(trained.bundle)
 
         return read_bundle(self._cache.path("bundles", ".hydroear", key, make))
 
@@ -173,13 +172,6 @@ def windows(entry: Entry, spec: FrontEndSpec) -> list[Window]:
             f"digital silence at {silent[0].start_s:g} s", where=entry.path, fix="leave it out of the manifest"
         )
     return found
-
-
-def _file(bundle: Bundle) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="hydroear-") as folder:
-        path = Path(folder) / bundle.name
-        write_bundle(path, bundle)
-        return path.read_bytes()
 
 
 def _recordings(parts: Sequence[Sequence[Any]]) -> NDArray[np.intp]:

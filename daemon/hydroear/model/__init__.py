@@ -1,6 +1,6 @@
 """Bundles, and the interpreters that run what is in them."""
 
-from hydroear.model.bundle import SHIPPED_BUNDLE, Bundle, Golden, read_bundle, write_bundle
+from hydroear.model.bundle import SHIPPED_BUNDLE, Bundle, Golden, pack_bundle, read_bundle, write_bundle
 from hydroear.model.runtime import Model, Runtime, available_runtimes, choose_runtime, load_model
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "available_runtimes",
     "choose_runtime",
     "load_model",
+    "pack_bundle",
     "read_bundle",
     "write_bundle",
 ]

@@ -109,19 +109,8 @@ class Bundle:
     sha256: str = ""
 
 
-def write_bundle(path: Path, bundle: Bundle) -> str:
-    """Write a bundle, whole or not at all.
-
-    Returns
-    -------
-    str
-        SHA-256 of the file, in hex.
-
-    Raises
-    ------
-    BundleError
-        If the file cannot be written.
-    """
+def pack_bundle(bundle: Bundle) -> bytes:
+    """A bundle as the bytes of its file."""
     members = {
         "extractor.tflite": bundle.extractor,
         "autoencoder.tflite": bundle.autoencoder,
@@ -151,12 +140,29 @@ def write_bundle(path: Path, bundle: Bundle) -> str:
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             file.writestr(info, content)
+    return archive.getvalue()
+
+
+def write_bundle(path: Path, bundle: Bundle) -> str:
+    """Write a bundle, whole or not at all.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file, in hex.
+
+    Raises
+    ------
+    BundleError
+        If the file cannot be written.
+    """
+    content = pack_bundle(bundle)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as out:
-                out.write(archive.getvalue())
+                out.write(content)
                 out.flush()
                 os.fsync(out.fileno())
             Path(partial).chmod(0o644)
@@ -168,7 +174,7 @@ def write_bundle(path: Path, bundle: Bundle) -> str:
         raise BundleError(
             f"cannot be written ({error.strerror})", where=path, fix="free space or choose another folder"
         ) from error
-    return hashlib.sha256(archive.getvalue()).hexdigest()
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from hydroear import __version__
 from hydroear.errors import UsageError
-from hydroear_train.cache import Cache, digest, library_versions
+from hydroear_train.cache import Cache, digest, library_versions, note
 from hydroear_train.compare.control import ControlFeature
 from hydroear_train.compare.extractor import Extractor
 from hydroear_train.compare.plan import Plan, Row
@@ -23,10 +19,11 @@ from hydroear_train.compare.run import Result, run
 from hydroear_train.compare.simulated import ALL_LEVELS, simulated_splits, simulator_metrics
 from hydroear_train.compare.source import Source
 from hydroear_train.compare.table import Line, measure_all, to_csv, to_markdown
-from hydroear_train.corpus import read_manifest
+from hydroear_train.corpus import LEAK, read_manifest
 from hydroear_train.evaluate import METRICS, Metric
-from hydroear_train.splits import LEAK, Split, leave_one_fold_out, recording_hashes
-from hydroear_train.textfile import write_text
+from hydroear_train.splits import Split, leave_one_fold_out, recording_hashes
+from hydroear_train.textfile import csv_text, write_text
+from hydroear_train.trial import Trials
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,10 @@ def compare(
     recipes = {name: recipe for name, recipe in plan.extractors.items() if name in wanted}
     sources: list[Source] = [
         *(ControlFeature(name, plan.spec, hashes, store) for name in plan.features if name in wanted),
-        *(Extractor(name, recipe, hashes, store, group_column=corpus.group_column) for name, recipe in recipes.items()),
+        *(
+            Extractor(name, Trials(name, recipe, hashes, store, group_column=corpus.group_column))
+            for name, recipe in recipes.items()
+        ),
     ]
     results = run(rows, sources, corpus.splits, seeds=seeds, store=store, quiet=quiet)
     lines = measure_all(results, METRICS | corpus.metrics, rank_by=corpus.rank_by, quiet=quiet)
@@ -147,14 +147,12 @@ def compare(
 
 
 def _store(out: Path) -> Cache:
-    return Cache(out / "cache", lambda text: tqdm.write(text, file=sys.stderr))
+    return Cache(out / "cache", note)
 
 
 def _scores(result: Result) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "start_s", "score", "group", "fold", "seed"])
+    lines: list[list[object]] = []
     for seed, scored in result.runs.items():
-        columns = (scored.file, scored.start_s, scored.score, scored.group, scored.fold)
-        writer.writerows([*line, seed] for line in zip(*(column.tolist() for column in columns), strict=True))
-    return text.getvalue()
+        columns = scored.file, scored.start_s, scored.score, scored.group, scored.fold
+        lines += ([*line, seed] for line in zip(*(column.tolist() for column in columns), strict=True))
+    return csv_text(["file", "start_s", "score", "group", "fold", "seed"], lines)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from hydroear_train.cache import Cache
 from hydroear_train.compare.source import Cost
 from hydroear_train.compare.vectors import Vectors
-from hydroear_train.recipe import Recipe
 from hydroear_train.splits import Split
 from hydroear_train.trial import SITE, Trials
 
@@ -23,21 +19,14 @@ class Extractor:
     ----------
     name
         What the table calls it.
-    recipe
-        How to train; its seed is replaced.
-    hashes
-        SHA-256 of each recording.
-    cache
-        Where bundles are kept, and what they say.
-    group_column
-        Column that names the site of a recording.
+    trials
+        Bundles that it gives for splits, and what they hear.
     """
 
     seeded = True
 
-    def __init__(self, name: str, recipe: Recipe, hashes: dict[Path, str], cache: Cache, *, group_column: str) -> None:
-        self.name = name
-        self._trials = Trials(name, recipe, hashes, cache, group_column=group_column)
+    def __init__(self, name: str, trials: Trials) -> None:
+        self.name, self._trials = name, trials
 
     def key(self, split: Split, seed: int) -> object:
         """What the vectors depend on."""

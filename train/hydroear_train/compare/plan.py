@@ -8,15 +8,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hydroear.dsp import FrontEndSpec
-from hydroear.errors import ConfigError, UsageError
+from hydroear.errors import UsageError
 from hydroear_train.compare.extractor import PRODUCT_BACKENDS
 from hydroear_train.detectors import DETECTORS
 from hydroear_train.features import FEATURES
 from hydroear_train.recipe import Architecture, Extractor, Recipe
+from hydroear_train.yamlfile import load_settings
 
 
 class Plan(BaseModel):
@@ -106,19 +106,7 @@ def load_plan(path: Path | None) -> Plan:
     ConfigError
         If a key is unknown or a value wrong; all of them at once.
     """
-    values: Any = {}
-    if path is not None:
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-            raise UsageError(f"cannot be read ({reason})", where=path, expected="a plan in YAML") from error
-        if not isinstance(values, dict):
-            raise UsageError("no mapping", where=path, expected="a plan in YAML")
-    try:
-        return Plan.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError([f"{path}: {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]) from error
+    return load_settings(path, Plan, "plan")
 
 
 def _known(names: list[str], allowed: Sequence[str]) -> list[str]:

@@ -11,12 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from hydroear_train.cache import Cache, code_sha256, library_versions
-from hydroear_train.corpus import NORMAL, Entry
+from hydroear_train.corpus import LEAK, NORMAL, Entry
 from hydroear_train.evaluate import Metric, Real, Resamples, Scored, by_fold_auc
 from hydroear_train.simulate import Site, Span, random_site, render
 from hydroear_train.simulate.corpus import wav_bytes
 from hydroear_train.simulate.scene import Kind
-from hydroear_train.splits import LEAK, Split
+from hydroear_train.splits import Split
 
 GROUP = "simulator"
 SNRS_DB = (-15.0, -10.0, -5.0, 0.0, 5.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +14,7 @@ from hydroear_train.compare.simulated import SNR_AT_TARGET, SNRS_DB
 from hydroear_train.compare.source import Cost
 from hydroear_train.evaluate import HEADINGS, Metric, Scored, interval, measure
 from hydroear_train.markdown import table
+from hydroear_train.textfile import csv_text
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,8 @@ def record(line: Line) -> dict[str, str | int | float | None]:
 
 def to_csv(lines: Sequence[Line]) -> str:
     """The table as CSV, one record a line."""
-    text = io.StringIO()
     records = [record(line) for line in lines]
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+    return csv_text(list(records[0]), (values.values() for values in records))
 
 
 def to_markdown(lines: Sequence[Line]) -> str:

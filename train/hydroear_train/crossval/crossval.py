@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,13 +13,13 @@ from tqdm import tqdm
 
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import HydroearError, UsageError
-from hydroear_train.cache import Arrays, Cache, digest
+from hydroear_train.cache import Arrays, Cache, digest, note
 from hydroear_train.corpus import Entry
 from hydroear_train.evaluate import Scored
 from hydroear_train.processes import run_each
 from hydroear_train.recipe import Recipe
 from hydroear_train.splits import Split, leave_one_fold_out, recording_hashes, trained_on_other_groups
-from hydroear_train.textfile import check_writable, write_text
+from hydroear_train.textfile import check_writable, csv_text, write_text
 from hydroear_train.trial import PARTS, SITE, Trials, windows
 
 
@@ -148,7 +145,7 @@ def crossval(
         splits = trained_on_other_groups(splits, entries, group_column=group_column)
     files = Files.beside(out)
     _check(entries, recipe.spec, quiet=quiet)
-    trials = Trials("crossval", recipe, hashes, Cache(files.cache, _note), group_column=group_column)
+    trials = Trials("crossval", recipe, hashes, Cache(files.cache, note), group_column=group_column)
     fits = _fits(trials, splits, seeds)
     _do(fits, jobs, quiet=quiet)
 
@@ -213,12 +210,4 @@ def _table(runs: Mapping[int, Scored], values: Mapping[int, Mapping[str, NDArray
 
 
 def _csv(header: Sequence[str], columns: Iterable[NDArray[np.generic]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
-    return text.getvalue()
-
-
-def _note(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)
+    return csv_text(header, zip(*(column.tolist() for column in columns), strict=True))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydroear.dsp import FrontEndSpec
-from hydroear_train.corpus import NORMAL, Entry
+from hydroear_train.corpus import LEAK, NORMAL, Entry
 from hydroear_train.scan.confounding import (
     MIN_EACH,
     Factor,
@@ -21,7 +21,6 @@ from hydroear_train.scan.confounding import (
 )
 from hydroear_train.scan.finding import Case, Finding, Severity
 from hydroear_train.scan.landmarks import find_matches
-from hydroear_train.scan.layouts import LEAK
 from hydroear_train.scan.measure import Measurement
 from hydroear_train.scan.spectrum import FIRST_BAND_HZ, MAINS_HZ
 

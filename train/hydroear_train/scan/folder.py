@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from hydroear.errors import UsageError
 from hydroear_train.corpus import Entry, read_rows
 from hydroear_train.scan.finding import Case, Finding, Severity
 from hydroear_train.scan.layouts import LABELS, LAYOUTS, Layout, MisnamedError
+from hydroear_train.textfile import csv_text, write_text
 
 MANIFEST_NAME = "manifest.csv"
 MANIFEST_LAYOUT = "manifest"
@@ -84,20 +84,7 @@ def write_manifest(path: Path, entries: Sequence[Entry]) -> None:
     rows = [{**entry.columns, "file": _relative(entry.path, path)} for entry in entries]
     columns = dict.fromkeys(["file", "label", *(column for row in rows for column in row)])
     filled = [column for column in columns if any(row.get(column) for row in rows)]
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with partial.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, filled, extrasaction="ignore", lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    write_text(path, csv_text(filled, ([row.get(column, "") for column in filled] for row in rows)))
 
 
 def check_writable(path: Path) -> None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
 
-from hydroear_train.corpus import NORMAL
+from hydroear_train.corpus import LEAK, NORMAL
 
-LEAK = "leak"
 SUSPECTED = "suspected"
 LABELS = (NORMAL, LEAK, SUSPECTED)
 
