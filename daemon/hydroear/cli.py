@@ -225,7 +225,7 @@ def _calibrate(args: argparse.Namespace) -> int:
                 {
                     "out": str(args.out),
                     "windows": site.windows,
-                    "independent_windows": round(site.fused.independent, 1),
+                    "conditions": round(site.fused.conditions, 1),
                     "level_db": round(site.level_db, 1),
                     "bundle": site.bundle_sha256,
                 }
@@ -233,8 +233,8 @@ def _calibrate(args: argparse.Namespace) -> int:
         )
     else:
         print(
-            f"{args.out}: learned from {site.windows} windows (worth {site.fused.independent:.0f} independent ones), "
-            f"mean level {site.level_db:.1f} dBFS"
+            f"{args.out}: learned from {site.windows} windows under {site.fused.conditions:.0f} operating "
+            f"condition{'' if site.fused.conditions < 1.5 else 's'}, mean level {site.level_db:.1f} dBFS"
         )
     return 0
 

@@ -26,7 +26,7 @@ FIT_TOLERANCE = 5e-3
 # What the gate lets through after a few steps: an early layer and a narrow autoencoder.
 QUICK = """\
 front_end: {n_mels: 32, high_hz: 4000.0, window_frames: 32, window_hop_frames: 16}
-extractor: {steps: 60, pairs: 16, validation_pairs: 128, frames_averaged: 4, layers: [block_1_expand_relu]}
+extractor: {alpha: 0.35, steps: 60, pairs: 16, validation_pairs: 128, frames_averaged: 4, layers: [block_1_expand_relu]}
 pretext: {condition: 0.02, mixup: 0.2, supervised: true}
 autoencoder: {components: 6, hidden: 48, bottleneck: 2, epochs: 10, windows: 1000}
 """

@@ -29,6 +29,7 @@ def small_bundle() -> Bundle:
         projection=rng.standard_normal((12, 3)).astype(np.float32),
         leak_axis=rng.standard_normal(12).astype(np.float32),
         normal_errors=np.sort(rng.random(20)).astype(np.float32),
+        varied_scores=rng.standard_normal((20, 3)).astype(np.float32),
         golden=Golden(
             rng.integers(-9999, 9999, (2, SPEC.window_samples)).astype(np.int16),
             rng.standard_normal((2, 8)).astype(np.float32),
@@ -61,7 +62,7 @@ def test_what_is_written_is_read(path: Path) -> None:
     written, read = small_bundle(), read_bundle(path)
     assert read.front_end == written.front_end
     assert (read.extractor, read.autoencoder) == (written.extractor, written.autoencoder)
-    for name in ("band_mean", "embedding_mean", "projection", "leak_axis", "normal_errors"):
+    for name in ("band_mean", "embedding_mean", "projection", "leak_axis", "normal_errors", "varied_scores"):
         np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
     np.testing.assert_array_equal(read.golden.audio, written.golden.audio)
     assert read.golden.errors == written.golden.errors

@@ -35,7 +35,7 @@ def site(normal: list[Window]) -> SiteCalibration:
 
 
 def test_decades_are_the_tail_of_students_predictive_distribution() -> None:
-    distribution = Distribution(mean=2.0, deviation=0.5, independent=8.0, freedom=12.0)
+    distribution = Distribution(mean=2.0, deviation=0.5, conditions=8.0, freedom=12.0)
     for value in (1.0, 2.0, 3.0, 5.0):
         expected = scipy.stats.t.sf((value - 2.0) / (0.5 * np.sqrt(1 + 1 / 8)), df=12)
         assert distribution.decades(value) == pytest.approx(-np.log10(expected), rel=1e-9)
@@ -44,8 +44,8 @@ def test_decades_are_the_tail_of_students_predictive_distribution() -> None:
 
 def test_a_short_calibration_is_less_certain() -> None:
     values = np.random.default_rng(0).standard_normal(400)
-    short = Distribution.of(values, independent=4, expected_deviation=1.0)
-    long = Distribution.of(values, independent=400, expected_deviation=1.0)
+    short = Distribution.of(values, conditions=4, expected_deviation=1.0)
+    long = Distribution.of(values, conditions=400, expected_deviation=1.0)
     assert short.decades(6.0) < long.decades(6.0)
 
 
@@ -54,7 +54,7 @@ def test_decades_are_right_as_often_as_they_say(count: int) -> None:
     rng = np.random.default_rng(count)
     exceeded = []
     for _ in range(4000):
-        distribution = Distribution.of(rng.standard_normal(count), independent=count, expected_deviation=1.0)
+        distribution = Distribution.of(rng.standard_normal(count), conditions=count, expected_deviation=1.0)
         exceeded.append(distribution.decades(rng.standard_normal()) > 1.0)
     assert np.mean(exceeded) == pytest.approx(0.1, abs=0.03)
 
@@ -62,17 +62,17 @@ def test_decades_are_right_as_often_as_they_say(count: int) -> None:
 def test_a_few_outliers_do_not_widen_what_is_normal() -> None:
     values = np.random.default_rng(0).standard_normal(200)
     with_taps = np.concatenate([values, np.full(20, 50.0)])
-    clean = Distribution.of(values, independent=200, expected_deviation=1.0)
-    assert Distribution.of(with_taps, independent=220, expected_deviation=1.0).deviation < 1.3 * clean.deviation
+    clean = Distribution.of(values, conditions=200, expected_deviation=1.0)
+    assert Distribution.of(with_taps, conditions=220, expected_deviation=1.0).deviation < 1.3 * clean.deviation
 
 
 def test_the_head_whitens_with_much_data_and_trusts_the_trainer_with_little() -> None:
     rng = np.random.default_rng(1)
     embeddings = (rng.standard_normal((5000, 4)) * [1.0, 5.0, 0.2, 1.0] + 3.0).astype(np.float32)
-    much = SiteHead.fit(embeddings, independent=5000)
+    much = SiteHead.fit(embeddings, conditions=5000)
     spread = (embeddings - much.mean) @ much.whitening.T
     assert spread.std(axis=0).max() / spread.std(axis=0).min() < 1.2
-    little = SiteHead.fit(embeddings[:4], independent=0.01)
+    little = SiteHead.fit(embeddings[:4], conditions=0.01)
     np.testing.assert_allclose(little.whitening, np.eye(4), atol=0.2)
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from hydroear_train.corpus import read_manifest
 from hydroear_train.fit import Outcome, fit
-from hydroear_train.recipe import Normals, Recipe
+from hydroear_train.recipe import Recipe
 from hydroear_train.simulate import nights
 from hydroear_train.simulate.corpus import Recording, write_recordings
 
 _SITES = 96
 _SECONDS = 40.0
 _SEED = 1
-_RECIPE = Recipe(normals=Normals(simulated_sites=0))
+_RECIPE = Recipe()
 
 
 def make_demo_bundle(out: Path, *, quiet: bool = False) -> Outcome:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _CALIBRATION_WINDOWS = 256
 _CALIBRATION_POOL = 2048
 _GOLDEN_LEAK = 3.0
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -211,12 +212,13 @@ def train_bundle(
         projection=projection,
         leak_axis=leak_axis / max(float(np.std(likeness)), 1e-9),
         normal_errors=np.zeros(0, np.float32),
+        varied_scores=np.zeros((0, 3), np.float32),
         golden=Golden(np.zeros((0, spec.window_samples), np.int16), np.zeros((0, spec.n_mels), np.float32), (), {}),
         provenance={},
     )
     validation = _validation(material, recipe, lambda windows: _float_errors(windows, extractor, autoencoder, bundle))
     fidelity = gate(bundle, validation)
-    bundle = _measured(bundle, material)
+    bundle = _measured(bundle, material, validation)
     metrics = pretrained.metrics | {
         "error_auc": fidelity.runtimes[choose_runtime()].auc,
         "normal_error_p50": float(np.quantile(bundle.normal_errors, 0.5)),
@@ -289,10 +291,10 @@ def _float_errors(windows: Array, extractor: Any, autoencoder: Any, bundle: Bund
     return errors
 
 
-def _measured(bundle: Bundle, material: Material) -> Bundle:
-    """The bundle with what only the finished models can tell: errors of held-out normal windows and of golden ones.
+def _measured(bundle: Bundle, material: Material, validation: Validation) -> Bundle:
+    """The bundle with what only the finished models can tell: scores of held-out normal windows and of golden ones.
 
-    The normal errors, from which a unit's threshold follows, are those of a unit that knows no site.
+    The normal errors are those of a unit that knows no site; the varied scores are of windows whose site is known.
     """
     scorer = Scorer(bundle, choose_runtime())
     spectra = SpectrumBatch(bundle.front_end)
@@ -303,7 +305,18 @@ def _measured(bundle: Bundle, material: Material) -> Bundle:
             for features in spectra.features(window_grid(clip.samples, bundle.front_end))
         ]
     ).astype(np.float32)
-    return replace(bundle, normal_errors=normal_errors, golden=_golden(bundle, material))
+    varied = [
+        (np.log(score.error + _TINY), np.log(np.mean(np.square(score.embedding)) + _TINY), score.likeness)
+        for features, band_mean, leak in zip(validation.features, validation.band_means, validation.leak, strict=True)
+        if not leak
+        for score in [scorer.score(features, band_mean)]
+    ]
+    return replace(
+        bundle,
+        normal_errors=normal_errors,
+        varied_scores=np.array(varied, dtype=np.float32),
+        golden=_golden(bundle, material),
+    )
 
 
 def _golden(bundle: Bundle, material: Material) -> Golden:

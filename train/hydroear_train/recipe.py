@@ -17,9 +17,9 @@ _Weight = Annotated[float, Field(ge=0)]
 Architecture = Literal["mobilenet-v2", "densenet-121", "resnet-50"]
 
 _USUAL_LAYER = {
-    "mobilenet-v2": "block_6_expand_relu",
-    "densenet-121": "conv3_block12_concat",
-    "resnet-50": "conv3_block4_out",
+    "mobilenet-v2": "block_1_expand_relu",
+    "densenet-121": "conv2_block6_concat",
+    "resnet-50": "conv2_block3_out",
 }
 
 
@@ -31,21 +31,21 @@ class Extractor(_Section):
     """The CNN: which one, what of it is the embedding, and how it is trained."""
 
     architecture: Architecture = "mobilenet-v2"
-    alpha: Annotated[float, Field(gt=0, le=1.4, description="width multiplier of MobileNetV2")] = 0.35
+    alpha: Annotated[float, Field(gt=0, le=1.4, description="width multiplier of MobileNetV2")] = 1.0
     layers: Annotated[
         tuple[str, ...], Field(description="layers that give the embedding; none: the usual one of the architecture")
     ] = ()
     pooling: Literal["mean", "mean+deviation"] = "mean"
     frames_averaged: Annotated[int, Field(ge=1, description="frames averaged into one before the network")] = 6
     mix_bands: Annotated[bool, Field(description="learned mixtures of the bands before the network")] = True
-    steps: Annotated[int, Field(ge=1, description="training steps")] = 2000
+    steps: Annotated[int, Field(ge=1, description="training steps")] = 800
     pairs: Annotated[int, Field(ge=2, description="pairs of windows in a step")] = 32
     learning_rate: Annotated[float, Field(gt=0, description="peak of the cosine schedule")] = 2e-3
     validation_pairs: Annotated[int, Field(ge=8, description="held-out pairs for the metrics and the gate")] = 512
 
     @property
     def named_layers(self) -> tuple[str, ...]:
-        """The layers, or the usual one: the last before the resolution of an eighth is left."""
+        """The layers, or the usual one: an early one, where the resolution is still a half or a quarter."""
         return self.layers or (_USUAL_LAYER[self.architecture],)
 
 

@@ -35,6 +35,7 @@ _ARRAYS = (
     "projection.npy",
     "leak_axis.npy",
     "normal_errors.npy",
+    "varied_scores.npy",
     "golden_audio.npy",
     "golden_band_means.npy",
 )
@@ -87,6 +88,10 @@ class Bundle:
     normal_errors
         float32, shape (n,), sorted: reconstruction errors of held-out normal windows, one a window hop, as a unit
         scores them that knows no site.
+    varied_scores
+        float32, shape (n, 3): of held-out normal windows, each varied as another operating point would vary it, the
+        logarithm of the reconstruction error, that of the mean square of the whitened embedding, and the likeness to a
+        leak.
     golden
         Windows with known scores.
     provenance
@@ -104,6 +109,7 @@ class Bundle:
     projection: NDArray[np.float32]
     leak_axis: NDArray[np.float32]
     normal_errors: NDArray[np.float32]
+    varied_scores: NDArray[np.float32]
     golden: Golden
     provenance: dict[str, Any]
     sha256: str = ""
@@ -119,6 +125,7 @@ def pack_bundle(bundle: Bundle) -> bytes:
         "projection.npy": _npy(bundle.projection),
         "leak_axis.npy": _npy(bundle.leak_axis),
         "normal_errors.npy": _npy(bundle.normal_errors),
+        "varied_scores.npy": _npy(bundle.varied_scores),
         "golden_audio.npy": _npy(bundle.golden.audio),
         "golden_band_means.npy": _npy(bundle.golden.band_means),
     }
@@ -220,6 +227,7 @@ def read_bundle(path: Path) -> Bundle:
             projection=arrays["projection.npy"],
             leak_axis=arrays["leak_axis.npy"],
             normal_errors=arrays["normal_errors.npy"],
+            varied_scores=arrays["varied_scores.npy"],
             golden=golden,
             provenance=dict(manifest["provenance"]),
             sha256=hashlib.sha256(content).hexdigest(),
@@ -295,6 +303,7 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
         "golden audio": (bundle.golden.audio.shape, (len(bundle.golden.kinds), spec.window_samples)),
         "golden band means": (bundle.golden.band_means.shape, (len(bundle.golden.kinds), spec.n_mels)),
         "normal_errors": (bundle.normal_errors.shape, (bundle.normal_errors.size,)),
+        "varied_scores": (bundle.varied_scores.shape, (len(bundle.varied_scores), 3)),
     }
     for name, (shape, right) in expected.items():
         if shape != right:
@@ -310,6 +319,7 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
         bundle.projection,
         bundle.leak_axis,
         bundle.normal_errors,
+        bundle.varied_scores,
         bundle.golden.band_means,
     )
     if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in numbers):

@@ -12,8 +12,8 @@ MAX_DECADES = 12.0
 """Where tail probabilities are cut off: nobody has measured a rarer one."""
 
 
-PRIOR_VALUES = 8.0
-"""How many values the expected deviation counts as. A choice: a minute of audio outweighs it."""
+PRIOR_CONDITIONS = 30.0
+"""How many operating conditions the expected deviation counts as. A choice: half an hour of audio outweighs it."""
 
 _MAD_OF_GAUSSIAN = 0.6744897501960817
 """Median absolute deviation of a Gaussian over its standard deviation."""
@@ -21,38 +21,39 @@ _MAD_OF_GAUSSIAN = 0.6744897501960817
 
 @dataclass(frozen=True)
 class Distribution:
-    """A Gaussian known from few, dependent values.
+    """A Gaussian known from values under a few operating conditions.
 
     Attributes
     ----------
     mean, deviation
         Of the Gaussian.
-    independent
-        How many independent values the mean is worth, at least 1: windows that overlap count once.
+    conditions
+        How many operating conditions the mean was learned under, at least 1.
     freedom
         Degrees of freedom of the deviation.
     """
 
     mean: float
     deviation: float
-    independent: float
+    conditions: float
     freedom: float
 
     @classmethod
-    def of(cls, values: ArrayLike, *, independent: float, expected_deviation: float) -> Distribution:
+    def of(cls, values: ArrayLike, *, conditions: float, expected_deviation: float) -> Distribution:
         """Describe values, shape (n,), by median and median absolute deviation.
 
-        Somebody draws water while a site is learned; that must not widen what passes for normal. Few values hardly
-        tell a deviation, so it is pooled with the expected one, which counts as :data:`PRIOR_VALUES` values (a scaled
+        Somebody draws water while a site is learned; that must not widen what passes for normal. Windows of one hour
+        are alike, however many: what scatters is the pipe's operating condition. Few conditions hardly tell a
+        deviation, so it is pooled with the expected one, which counts as :data:`PRIOR_CONDITIONS` (a scaled
         inverse-chi-square prior; A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.3).
         """
         values = np.asarray(values, dtype=np.float64)
-        independent = max(1.0, float(independent))
+        conditions = max(1.0, float(conditions))
         median = float(np.median(values))
         deviation = float(np.median(np.abs(values - median))) / _MAD_OF_GAUSSIAN
-        freedom = PRIOR_VALUES + independent
-        pooled = (PRIOR_VALUES * expected_deviation**2 + independent * deviation**2) / freedom
-        return cls(median, float(np.sqrt(pooled)), independent, freedom)
+        freedom = PRIOR_CONDITIONS + conditions
+        pooled = (PRIOR_CONDITIONS * expected_deviation**2 + conditions * deviation**2) / freedom
+        return cls(median, float(np.sqrt(pooled)), conditions, freedom)
 
     def standardised(self, value: float) -> float:
         """How many deviations the value lies above the mean."""
@@ -65,6 +66,6 @@ class Distribution:
         t, scaled by ``s * sqrt(1 + 1/n)`` (A. Gelman et al., section 3.2): a short calibration makes every score less
         certain.
         """
-        t = self.standardised(value) / np.sqrt(1.0 + 1.0 / self.independent)
+        t = self.standardised(value) / np.sqrt(1.0 + 1.0 / self.conditions)
         probability = max(float(stdtr(self.freedom, -t)), 10.0**-MAX_DECADES)
         return float(-np.log10(probability))

@@ -25,6 +25,9 @@ from hydroear.score.scorer import Score, Scorer
 
 SCHEMA = "hydroear/site/1"
 MIN_INDEPENDENT_WINDOWS = 3
+CONDITION_S = 60.0
+"""For how long a pipe's operating condition is taken to last. A choice; every stretch of audio has its own."""
+
 _FOLDS = 5
 _KEPT = 0.75
 _TRIMMING_STEPS = 4
@@ -46,30 +49,30 @@ class SiteHead:
     whitening: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, embeddings: NDArray[np.float32], *, independent: float) -> SiteHead:
-        """Estimate from embeddings, shape (n, whitened).
+    def fit(cls, embeddings: NDArray[np.float32], *, conditions: float) -> SiteHead:
+        """Estimate from embeddings, shape (n, whitened), of windows under some number of operating conditions.
 
         The covariance is the posterior mean under an inverse-Wishart prior around the identity, which is what the
-        embedding's covariance is over the trainer's normals; the prior counts as many windows as there are dimensions
-        (A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.6). The farthest quarter of the windows is
-        left out, again and again, as in the concentration steps of P. J. Rousseeuw and K. Van Driessen, "A fast
-        algorithm for the minimum covariance determinant estimator", Technometrics 41, 1999: somebody draws
-        water while a site is learned.
+        embedding's covariance is over the trainer's normals; the prior counts as many conditions as there are
+        dimensions (A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.6). The farthest quarter of the
+        windows is left out, again and again, as in the concentration steps of P. J. Rousseeuw and K. Van Driessen, "A
+        fast algorithm for the minimum covariance determinant estimator", Technometrics 41, 1999: somebody draws water
+        while a site is learned.
         """
         kept = embeddings
         for _ in range(_TRIMMING_STEPS):
-            head = cls._of(kept, independent * len(kept) / len(embeddings))
+            head = cls._of(kept, conditions * len(kept) / len(embeddings))
             distances = [head.distance(embedding) for embedding in embeddings]
             kept = embeddings[np.argsort(distances)[: max(2, round(_KEPT * len(embeddings)))]]
-        return cls._of(kept, independent * _KEPT)
+        return cls._of(kept, conditions * _KEPT)
 
     @classmethod
-    def _of(cls, embeddings: NDArray[np.float32], independent: float) -> SiteHead:
+    def _of(cls, embeddings: NDArray[np.float32], conditions: float) -> SiteHead:
         dimensions = embeddings.shape[1]
         mean = embeddings.mean(axis=0, dtype=np.float64)
         deviations = embeddings - mean
         scatter = deviations.T @ deviations / len(embeddings)
-        covariance = (dimensions * np.eye(dimensions) + independent * scatter) / (dimensions + independent)
+        covariance = (dimensions * np.eye(dimensions) + conditions * scatter) / (dimensions + conditions)
         return cls(mean, np.linalg.inv(np.linalg.cholesky(covariance)))
 
     def distance(self, embedding: NDArray[np.float32]) -> float:
@@ -79,7 +82,7 @@ class SiteHead:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a window's score is made of, each in deviations from what is normal at the site.
+    """What a window's score is made of, each in deviations from what is normal at the site as its condition changes.
 
     Attributes
     ----------
@@ -229,7 +232,7 @@ def _finite(values: Any) -> NDArray[np.float64]:
 
 def _distribution(values: dict[str, Any]) -> Distribution:
     distribution = Distribution(**{name: float(_finite(value)) for name, value in values.items()})
-    if min(distribution.deviation, distribution.independent, distribution.freedom) <= 0.0:
+    if min(distribution.deviation, distribution.conditions, distribution.freedom) <= 0.0:
         raise ValueError("a distribution in it has no width")
     return distribution
 
@@ -293,9 +296,10 @@ class SiteScorer:
             )
         if len(bundle.normal_errors) < 2:
             raise BundleError("holds no normal scores", where=bundle.name, fix="export the bundle again")
-        independent = len(bundle.normal_errors) * min(1.0, bundle.front_end.window_hop_s / bundle.front_end.window_s)
         self._bundle_errors = Distribution.of(
-            np.log(bundle.normal_errors + 1e-12), independent=independent, expected_deviation=expected_deviation(bundle)
+            np.log(bundle.normal_errors + 1e-12),
+            conditions=len(bundle.normal_errors) * bundle.front_end.window_hop_s / CONDITION_S,
+            expected_deviation=expected_deviations(bundle)[0].error,
         )
 
     def score(self, window: Window) -> SiteScore:
@@ -308,13 +312,27 @@ class SiteScorer:
         return SiteScore(site.fused.decades(site.parts(score).fused), score.error)
 
 
-def expected_deviation(bundle: Bundle) -> float:
-    """What the log of an error or a distance should scatter by at one site.
+def expected_deviations(bundle: Bundle) -> tuple[Parts, float]:
+    """What scores should scatter by as the operating condition of a site changes, from the trainer's varied windows.
 
-    Both are means of k squares. For k independent Gaussians the mean of squares has the relative variance 2/k, which is
-    the variance of its logarithm to first order.
+    Returns
+    -------
+    parts
+        Standard deviations of the logarithm of the error, of that of the distance, and of the likeness.
+    fused
+        Standard deviation of :attr:`Parts.fused`, the parts being in those.
+
+    Raises
+    ------
+    BundleError
+        If the bundle holds no scores of varied windows.
     """
-    return float(np.sqrt(2.0 / bundle.projection.shape[1]))
+    scores = bundle.varied_scores.astype(np.float64)
+    deviations = scores.std(axis=0)
+    if len(scores) < 2 or not deviations.all():
+        raise BundleError("holds no varied scores", where=bundle.name, fix="export the bundle again")
+    standardised = (scores - scores.mean(axis=0)) / deviations
+    return Parts(*deviations.tolist()), float(np.std([Parts(*row).fused for row in standardised.tolist()]))
 
 
 def calibrate(
@@ -341,8 +359,8 @@ def calibrate(
     """
     spec = scorer.bundle.front_end
     windows = [window for segment in segments for window in segment]
-    independent = sum((segment[-1].end_s - segment[0].start_s) / spec.window_s for segment in segments if segment)
-    if independent < MIN_INDEPENDENT_WINDOWS:
+    durations_s = [segment[-1].end_s - segment[0].start_s for segment in segments if segment]
+    if sum(durations_s) < MIN_INDEPENDENT_WINDOWS * spec.window_s:
         raise CalibrationError(
             f"{len(windows)} windows of audio are too few",
             where="calibration",
@@ -354,6 +372,7 @@ def calibrate(
         raise CalibrationError(
             "digital silence in the audio", where="calibration", fix="check the sensor and its cable, then record again"
         )
+    conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
     folds = _folds(segments)
     scorings = sum(len(held_out) + len(learned) for held_out, learned in folds) + len(windows)
     done = 0
@@ -367,19 +386,19 @@ def calibrate(
 
     held_out_scores: list[tuple[Score, SiteHead]] = []
     for held_out, learned in folds:
-        mean, head = _learn(learned, score_of, independent * len(learned) / len(windows))
+        mean, head = _learn(learned, score_of, conditions * len(learned) / len(windows))
         held_out_scores += [(score_of(window, mean), head) for window in held_out]
-    expected = expected_deviation(scorer.bundle)
+    expected, expected_fused = expected_deviations(scorer.bundle)
     error, distance, likeness = (
-        Distribution.of(values, independent=independent, expected_deviation=deviation)
+        Distribution.of(values, conditions=conditions, expected_deviation=deviation)
         for values, deviation in (
-            ([_log(score.error) for score, _ in held_out_scores], expected),
-            ([_log(head.distance(score.embedding)) for score, head in held_out_scores], expected),
-            ([score.likeness for score, _ in held_out_scores], 1.0),
+            ([_log(score.error) for score, _ in held_out_scores], expected.error),
+            ([_log(head.distance(score.embedding)) for score, head in held_out_scores], expected.distance),
+            ([score.likeness for score, _ in held_out_scores], expected.likeness),
         )
     )
     fused = [_parts(score, head, error, distance, likeness).fused for score, head in held_out_scores]
-    band_mean, head = _learn(windows, score_of, independent)
+    band_mean, head = _learn(windows, score_of, conditions)
     return SiteCalibration(
         bundle_sha256=scorer.bundle.sha256,
         runtime=str(scorer.runtime),
@@ -388,18 +407,18 @@ def calibrate(
         error=error,
         distance=distance,
         likeness=likeness,
-        fused=Distribution.of(fused, independent=independent, expected_deviation=1.0),
+        fused=Distribution.of(fused, conditions=conditions, expected_deviation=expected_fused),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
     )
 
 
 def _learn(
-    windows: Sequence[Window], score_of: Callable[[Window, NDArray[np.float32]], Score], independent: float
+    windows: Sequence[Window], score_of: Callable[[Window, NDArray[np.float32]], Score], conditions: float
 ) -> tuple[NDArray[np.float32], SiteHead]:
     band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
     embeddings = np.stack([score_of(window, band_mean).embedding for window in windows])
-    return band_mean, SiteHead.fit(embeddings, independent=independent)
+    return band_mean, SiteHead.fit(embeddings, conditions=conditions)
 
 
 def _folds(segments: Sequence[Sequence[Window]]) -> list[tuple[list[Window], list[Window]]]:
