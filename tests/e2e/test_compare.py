@@ -27,7 +27,8 @@ front_end: &front_end {n_mels: 32, high_hz: 4000.0, window_frames: 32, window_ho
 extractors:
   tiny:
     front_end: *front_end
-    extractor: {alpha: 0.35, frames_averaged: 2, layers: [block_1_expand_relu], steps: 40, pairs: 8, validation_pairs: 256}
+    extractor: {alpha: 0.35, frames_averaged: 2, layers: [block_1_expand_relu], steps: 40, pairs: 8,
+      validation_pairs: 256}
     leaks: {snr_db: [30, 40]}
     autoencoder: {components: 6, hidden: 16, bottleneck: 2, epochs: 10, windows: 256}
 """

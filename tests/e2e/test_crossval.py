@@ -87,7 +87,7 @@ def out(manifest: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) 
     arguments = ("--manifest", manifest, *COLUMNS, "--recipe", recipe, "--seeds", 1, "--jobs", 2, "--out", scores)
     done = crossval(*arguments, "--json")
     assert done.returncode == 0, done.stderr
-    assert "cross-validation: 100%" in done.stderr
+    assert "fitting: 100%" in done.stderr
     (scores.parent / "printed.json").write_text(done.stdout)
     return scores
 

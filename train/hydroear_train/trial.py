@@ -43,14 +43,14 @@ class Trials:
     """
 
     def __init__(self, name: str, recipe: Recipe, hashes: dict[Path, str], cache: Cache, *, group_column: str) -> None:
-        self._name, self._recipe, self._hashes, self._cache = name, recipe, hashes, cache
+        self.name, self._recipe, self._hashes, self._cache = name, recipe, hashes, cache
         self._group_column, self._runtime = group_column, choose_runtime()
 
     def bundle_key(self, split: Split, seed: int) -> object:
         """What a bundle depends on, as JSON values: splits with the same training recordings share it."""
         sounds = [[self._hashes[e.path], e.columns.get(self._group_column, "")] for e in split.training]
         recipe = digest(self._seeded(seed).to_dict())
-        return [self._name, recipe, sounds, code_sha256("hydroear_train.fit"), library_versions()]
+        return [self.name, recipe, sounds, code_sha256("hydroear_train.fit"), library_versions()]
 
     def key(self, split: Split, seed: int) -> object:
         """What :meth:`heard` depends on, as JSON values."""
@@ -66,7 +66,7 @@ class Trials:
 
             begin_s = time.perf_counter()
             trained = train_bundle(
-                split.training, self._seeded(seed), name=self._name, group_column=self._group_column, quiet=True
+                split.training, self._seeded(seed), name=self.name, group_column=self._group_column, quiet=True
             )
             self._fit_s(key, time.perf_counter() - begin_s)
             return pack_bundle(trained.bundle)

@@ -25,6 +25,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--seeds", type=int, default=4, metavar="N", help="runs of what takes chances (default %(default)s)"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="fits of extractors at once (default %(default)s)"
+    )
     parser.add_argument("--plan", type=Path, metavar="YAML", help="what differs from the default plan")
     parser.add_argument(
         "--rows", nargs="+", default=[], metavar="NAME", help="only these rows, such as 'log-mel+*' or '*+knn'"
@@ -41,7 +44,7 @@ def _run(args: argparse.Namespace) -> int:
     from hydroear_train.compare.plan import load_plan
     from hydroear_train.compare.table import record, to_markdown
 
-    for option, value in (("--seeds", args.seeds), ("--sites", args.sites)):
+    for option, value in (("--seeds", args.seeds), ("--sites", args.sites), ("--jobs", args.jobs)):
         if value < 1:
             raise UsageError(f"{value}", where=option, expected="1 or more")
     if args.manifest and not (args.fold_column and args.group_column):
@@ -52,6 +55,6 @@ def _run(args: argparse.Namespace) -> int:
         corpus = simulated(args.sites, args.out, quiet=args.quiet)
     else:
         corpus = recorded(args.manifest, fold_column=args.fold_column, group_column=args.group_column)
-    lines = compare(corpus, plan, rows, args.out, seeds=args.seeds, quiet=args.quiet)
+    lines = compare(corpus, plan, rows, args.out, seeds=args.seeds, jobs=args.jobs, quiet=args.quiet)
     print(json.dumps([record(line) for line in lines]) if args.json else to_markdown(lines))
     return 0

@@ -21,6 +21,7 @@ from hydroear_train.compare.source import Source
 from hydroear_train.compare.table import Line, measure_all, to_csv, to_markdown
 from hydroear_train.corpus import LEAK, read_manifest
 from hydroear_train.evaluate import METRICS, Metric
+from hydroear_train.fits import do_each, fits_of
 from hydroear_train.splits import Split, leave_one_fold_out, recording_hashes
 from hydroear_train.textfile import csv_text, write_text
 from hydroear_train.trial import Trials
@@ -85,7 +86,7 @@ def simulated(sites: int, out: Path, *, quiet: bool = False) -> Corpus:
 
 
 def compare(
-    corpus: Corpus, plan: Plan, rows: Sequence[Row], out: Path, *, seeds: int, quiet: bool = False
+    corpus: Corpus, plan: Plan, rows: Sequence[Row], out: Path, *, seeds: int, jobs: int = 1, quiet: bool = False
 ) -> list[Line]:
     """Score and measure rows of a plan, and write ``compare.csv``, ``compare.md``, ``compare.html`` and ``scores/``.
 
@@ -99,6 +100,8 @@ def compare(
         Folder for the files, and for the cache from which an interrupted run goes on.
     seeds
         How many runs of what has a seed.
+    jobs
+        How many fits of extractors at once, each with one thread; the table does not depend on it.
     quiet
         Whether to show no progress.
 
@@ -112,12 +115,11 @@ def compare(
     store, hashes = _store(out), corpus.hashes
     wanted = {row.source for row in rows}
     recipes = {name: recipe for name, recipe in plan.extractors.items() if name in wanted}
+    trials = [Trials(name, recipe, hashes, store, group_column=corpus.group_column) for name, recipe in recipes.items()]
+    do_each([fit for of in trials for fit in fits_of(of, corpus.splits, seeds)], jobs=jobs, quiet=quiet)
     sources: list[Source] = [
         *(ControlFeature(name, plan.spec, hashes, store) for name in plan.features if name in wanted),
-        *(
-            Extractor(name, Trials(name, recipe, hashes, store, group_column=corpus.group_column))
-            for name, recipe in recipes.items()
-        ),
+        *map(Extractor, trials),
     ]
     results = run(rows, sources, corpus.splits, seeds=seeds, store=store, quiet=quiet)
     lines = measure_all(results, METRICS | corpus.metrics, rank_by=corpus.rank_by, quiet=quiet)

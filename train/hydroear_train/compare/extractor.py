@@ -17,16 +17,14 @@ class Extractor:
 
     Parameters
     ----------
-    name
-        What the table calls it.
     trials
         Bundles that it gives for splits, and what they hear.
     """
 
     seeded = True
 
-    def __init__(self, name: str, trials: Trials) -> None:
-        self.name, self._trials = name, trials
+    def __init__(self, trials: Trials) -> None:
+        self.name, self._trials = trials.name, trials
 
     def key(self, split: Split, seed: int) -> object:
         """What the vectors depend on."""

@@ -18,8 +18,8 @@ from hydroear_train.splits import Split
 DETERMINISTIC = frozenset({"mahalanobis", "knn", "knn-local", "ocsvm", "lof", "pca"})
 """Detectors that take no chances: on vectors that take none either, one seed says it all."""
 
-_HEARING_UNITS = {True: 300, False: 3}
-"""How long the vectors of a split take, in fits of a detector: of an extractor, which is trained, and of a feature."""
+_HEARING_UNITS = 3
+"""How long the vectors of a split take, in fits of a detector."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Task:
 
     @property
     def units(self) -> int:
-        return _HEARING_UNITS[self.source.seeded] + len(self.rows)
+        return _HEARING_UNITS + len(self.rows)
 
 
 def run(
@@ -79,7 +79,7 @@ def run(
             bar.set_postfix_str(f"{task.source.name}, {task.split.group} {task.split.fold}, seed {task.seed}")
             if cost := task.source.cost(task.split, task.seed):
                 costs.setdefault(task.source.name, []).append(cost)
-            bar.update(_HEARING_UNITS[task.source.seeded])
+            bar.update(_HEARING_UNITS)
             for row, scored in _scored(task, store):
                 runs[row].setdefault(task.seed, []).append(scored)
                 bar.update()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hydroear.dsp import FrontEndSpec
-from hydroear.errors import HydroearError, UsageError
-from hydroear_train.cache import Arrays, Cache, digest, note
+from hydroear.errors import UsageError
+from hydroear_train.cache import Arrays, Cache, note
 from hydroear_train.corpus import Entry
 from hydroear_train.evaluate import Scored
-from hydroear_train.processes import run_each
+from hydroear_train.fits import do_each, fits_of
 from hydroear_train.recipe import Recipe
 from hydroear_train.splits import Split, leave_one_fold_out, recording_hashes, trained_on_other_groups
 from hydroear_train.textfile import check_writable, csv_text, write_text
@@ -77,28 +76,6 @@ class Outcome:
     fit_s: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """One bundle to be trained, and the splits that it serves."""
-
-    trials: Trials
-    splits: tuple[Split, ...]
-    seed: int
-
-    @property
-    def name(self) -> str:
-        folds = ", ".join(split.fold for split in self.splits)
-        return f"{self.splits[0].group}, fold {folds}, seed {self.seed}"
-
-    @property
-    def is_done(self) -> bool:
-        return all(self.trials.is_heard(split, self.seed) for split in self.splits)
-
-    def do(self) -> None:
-        for split in self.splits:
-            self.trials.heard(split, self.seed)
-
-
 def crossval(
     entries: Sequence[Entry],
     recipe: Recipe,
@@ -145,9 +122,9 @@ def crossval(
         splits = trained_on_other_groups(splits, entries, group_column=group_column)
     files = Files.beside(out)
     _check(entries, recipe.spec, quiet=quiet)
-    trials = Trials("crossval", recipe, hashes, Cache(files.cache, note), group_column=group_column)
-    fits = _fits(trials, splits, seeds)
-    _do(fits, jobs, quiet=quiet)
+    trials = Trials(recipe.extractor.architecture, recipe, hashes, Cache(files.cache, note), group_column=group_column)
+    fits = fits_of(trials, splits, seeds)
+    do_each(fits, jobs=jobs, quiet=quiet)
 
     heard = {seed: [trials.heard(split, seed) for split in splits] for seed in range(seeds)}
     runs = {seed: _scored(splits, of_splits) for seed, of_splits in heard.items()}
@@ -163,33 +140,6 @@ def _check(entries: Sequence[Entry], spec: FrontEndSpec, *, quiet: bool) -> None
     """Hear every recording once: what is wrong with one is better known before hours of training."""
     for entry in tqdm(entries, desc="checking", unit="recording", disable=quiet):
         windows(entry, spec)
-
-
-def _fits(trials: Trials, splits: Sequence[Split], seeds: int) -> list[_Fit]:
-    fits = []
-    for seed in range(seeds):
-        served: dict[str, list[Split]] = {}
-        for split in splits:
-            served.setdefault(digest(trials.bundle_key(split, seed)), []).append(split)
-        fits += [_Fit(trials, tuple(of_bundle), seed) for of_bundle in served.values()]
-    return fits
-
-
-def _do(fits: Sequence[_Fit], jobs: int, *, quiet: bool) -> None:
-    left = {fit.name: fit.do for fit in fits if not fit.is_done}
-    with (
-        tqdm(total=len(fits), initial=len(fits) - len(left), desc="cross-validation", unit="fit", disable=quiet) as bar,
-        closing(run_each(left, jobs=jobs, tick=bar.refresh)) as done,
-    ):
-        for name in done:
-            bar.set_postfix_str(name, refresh=False)
-            bar.update()
-    if not all(fit.is_done for fit in fits):
-        raise HydroearError(
-            "the code changed while it ran",
-            where="cross-validation",
-            fix="run it again; what the present code gave is kept",
-        )
 
 
 def _scored(splits: Sequence[Split], heard: Sequence[Arrays]) -> Scored:
