@@ -39,7 +39,8 @@ def run(good: bool) -> Scored:
 
 
 def test_seeds_are_averaged_before_and_after_they_are_measured() -> None:
-    june, may = measure_groups({0: run(good=True), 1: run(good=False)})
+    runs = {0: run(good=True), 1: run(good=False)}
+    june, may = measure_groups(runs, {seed: scores.score for seed, scores in runs.items()})
     assert (may.group, may.seeds, may.windows, may.recordings, may.leaks) == ("may", 2, 8, 4, 2)
     # Leaks score 3, 4 and normals 1, 2; then 1, 2 and 2, 3; on average 2, 3 and 1.5, 2.5.
     assert may.means["window_auc"] == pytest.approx((1.0 + 0.125) / 2)
@@ -47,16 +48,19 @@ def test_seeds_are_averaged_before_and_after_they_are_measured() -> None:
     assert may.of_mean["window_auc"] == pytest.approx(0.75)
     assert may.of_mean["recording_auc"] == 1.0
     assert june.group == "june"
+    # Beyond 2: normals 1, 2, then 2, 3; leaks 3, 4, then 1, 2.
+    assert (may.rare_normals, may.rare_leaks) == ((0.5 + 1.0) / 2, (1.0 + 0.5) / 2)
 
 
 def test_what_is_undefined_is_said_so_and_never_a_number() -> None:
-    lines = measure_groups({0: run(good=True)})
+    lines = measure_groups({0: run(good=True)}, {0: np.zeros(12)})
     june = json.loads(json.dumps(record(lines[0]), allow_nan=False))
     assert (june["group"], june["leaks"], june["windows"]) == ("june", 0, 4)
     assert set(june["mean_scores"].values()) == set(june["seed_mean"].values()) == {None}
     assert record(lines[1])["seed_sd"]["window_auc"] is None
     rows = to_markdown(lines).splitlines()
-    assert rows[2].count("undefined") == rows[3].count("undefined") == 5
+    assert rows[2].count("undefined") == 5
+    assert rows[3].endswith("| undefined | 0.000 | undefined |")
     assert rows[4].startswith("| may | 4 (2 leak) | 8 | mean of 1 seeds | 1.000 | 1.000 |")
     assert "±" not in rows[5]
     assert fit_record(np.array([2.0, np.nan])) == {"count": 2, "mean_s": None, "max_s": None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hydroear import __version__
+from hydroear.errors import HydroearError
 from hydroear.model import Bundle, Golden, available_runtimes, choose_runtime, load_model, write_bundle
 from hydroear.score import Scorer
 from hydroear_train.augment import Array
@@ -27,6 +29,7 @@ from hydroear_train.material import Material, Rows
 from hydroear_train.quantise import stratified, to_int8
 from hydroear_train.recipe import Recipe
 from hydroear_train.spectra import SpectrumBatch, window_grid
+from hydroear_train.threshold import Method, threshold
 from hydroear_train.whitening import whitening
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ _CALIBRATION_WINDOWS = 256
 _CALIBRATION_POOL = 2048
 _GOLDEN_LEAK = 3.0
 _TINY = 1e-12
+_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,7 @@ def train_bundle(
         "error_auc": fidelity.runtimes[choose_runtime()].auc,
         "normal_error_p50": float(np.quantile(bundle.normal_errors, 0.5)),
         "normal_error_p99": float(np.quantile(bundle.normal_errors, 0.99)),
+        **_thresholds(bundle.normal_errors),
     }
     provenance = {
         "data_sha256": sha256,
@@ -317,6 +322,15 @@ def _measured(bundle: Bundle, material: Material, validation: Validation) -> Bun
         varied_scores=np.array(varied, dtype=np.float32),
         golden=_golden(bundle, material),
     )
+
+
+def _thresholds(normal_errors: NDArray[np.float32]) -> dict[str, float]:
+    """Errors that one normal window in a hundred exceeds, by every method that so few windows allow."""
+    thresholds = {}
+    for method in Method:
+        with suppress(HydroearError):
+            thresholds[f"threshold_{method}"] = threshold(normal_errors.astype(np.float64), rate=_RATE, method=method)
+    return thresholds
 
 
 def _golden(bundle: Bundle, material: Material) -> Golden:

@@ -23,6 +23,8 @@ from hydroear_train.splits import Split
 
 SITE, PARTS = "site", tuple(field.name for field in fields(Parts))
 """The fused site score, and what it is fused from."""
+DECADES = "decades"
+"""What a unit makes of the site score: minus log10 of the probability of a normal window to score as high."""
 
 
 class Trials:
@@ -90,8 +92,8 @@ class Trials:
             Of the normals: ``normal``, float32, shape (m, whitened), their embeddings, and ``normal_recording``, shape
             (m,), the number of the recording of each window. Of the tests: ``test``, float32, shape (n, whitened),
             ``recording`` and ``start_s``, shape (n,), which recording each window lies in and where it begins, and
-            float64, shape (n,), the scores :data:`SITE` and :data:`PARTS`, in deviations from the site's own. And
-            ``latency_ms``, the median time that a score took.
+            float64, shape (n,), the scores :data:`SITE` and :data:`PARTS`, in deviations from the site's own, and
+            :data:`DECADES`. And ``latency_ms``, the median time that a score took.
 
         Raises
         ------
@@ -126,19 +128,23 @@ class Trials:
             "test": np.stack([s.embedding for scores in heard for s in scores]),
             "recording": _recordings(heard),
             "start_s": np.array([window.start_s for recording in tests for window in recording]),
-            **{name: np.array([scores[name] for scores in site_scores]) for name in (SITE, *PARTS)},
+            **{name: np.array([scores[name] for scores in site_scores]) for name in (SITE, *PARTS, DECADES)},
             "latency_ms": np.array(1e3 * np.median(latencies_s)),
         }
 
 
 def _site_scores(site: SiteCalibration, score: Score) -> dict[str, float]:
-    """The fused score and its parts, in deviations from this site's own.
+    """The fused score and its parts, in deviations from this site's own, and its tail probability.
 
     The tail probability that a unit states rises with the fused one, but ends at 12 decades, beyond which windows
     could no longer be put in order.
     """
     parts = site.parts(score)
-    return {SITE: site.fused.standardised(parts.fused), **asdict(parts)}
+    return {
+        SITE: site.fused.standardised(parts.fused),
+        **asdict(parts),
+        DECADES: site.fused.decades(parts.fused),
+    }
 
 
 def windows(entry: Entry, spec: FrontEndSpec) -> list[Window]:

@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         quiet=args.quiet,
     )
-    lines = measure_groups(outcome.runs)
+    lines = measure_groups(outcome.runs, outcome.decades)
     if args.json:
         print(json.dumps({"groups": [record(line) for line in lines], "fits": fit_record(outcome.fit_s)}))
         return 0

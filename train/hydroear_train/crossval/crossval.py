@@ -19,7 +19,7 @@ from hydroear_train.fits import do_each, fits_of
 from hydroear_train.recipe import Recipe
 from hydroear_train.splits import Split, leave_one_fold_out, recording_hashes, trained_on_other_groups
 from hydroear_train.textfile import check_writable, csv_text, write_text
-from hydroear_train.trial import PARTS, SITE, Trials, windows
+from hydroear_train.trial import DECADES, PARTS, SITE, Trials, windows
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,14 @@ class Outcome:
     ----------
     runs
         Site scores of all windows of all recordings, by seed.
+    decades
+        Minus log10 of the probability that a unit gives each window, by seed, in the order of `runs`.
     fit_s
         How long each fit took, with one thread.
     """
 
     runs: dict[int, Scored]
+    decades: dict[int, NDArray[np.float64]]
     fit_s: NDArray[np.float64]
 
 
@@ -133,7 +136,8 @@ def crossval(
     write_text(files.parts, _table(runs, parts))
     mean = Scored.mean_of(list(runs.values()))
     write_text(files.mean, _csv(["file", "start_s", "score", "fold"], [mean.file, mean.start_s, mean.score, mean.fold]))
-    return Outcome(runs, np.array([trials.fit_s(fit.splits[0], fit.seed) for fit in fits]))
+    decades = {seed: np.concatenate([of[DECADES] for of in heard[seed]]) for seed in heard}
+    return Outcome(runs, decades, np.array([trials.fit_s(fit.splits[0], fit.seed) for fit in fits]))
 
 
 def _check(entries: Sequence[Entry], spec: FrontEndSpec, *, quiet: bool) -> None:
