@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import solve_triangular
+from scipy.sparse.linalg import svds
 
 from hydroear.errors import HydroearError
 
@@ -57,14 +58,24 @@ def whitening(normal: Array, leak_shifts: Array, noise: Array, *, components: in
             fix="train for more steps, or look at the audio",
         )
     ridge = _RIDGE * variance * np.eye(len(mean))
-    _, axes = eigh(_second_moment(leak_shifts), covariance + ridge + _NOISE_WEIGHT * _second_moment(noise))
-    kept = axes[:, ::-1][:, :components]
+    factor = np.linalg.cholesky(covariance + ridge + _NOISE_WEIGHT * _second_moment(noise))
+    shifts = solve_triangular(factor, leak_shifts.T.astype(np.float64), lower=True)
+    kept = solve_triangular(factor, _leading(shifts, components), lower=True, trans="T")
     kept /= np.linalg.norm(kept, axis=0)
     variances, rotation = np.linalg.eigh(kept.T @ covariance @ kept)
     order = np.argsort(variances)[::-1]
     order = order[variances[order] > 1e-6 * variances.max()]
     projection = kept @ (rotation[:, order] / np.sqrt(variances[order]))
     return mean.astype(np.float32), projection.astype(np.float32)
+
+
+def _leading(matrix: Real, count: int) -> Real:
+    """Left singular vectors of the largest singular values."""
+    shorter = min(matrix.shape)
+    if count >= shorter:
+        return np.linalg.svd(matrix, full_matrices=False)[0][:, :count]
+    vectors: Real = svds(matrix, k=count, v0=np.ones(shorter), return_singular_vectors="u")[0]
+    return vectors
 
 
 def _second_moment(vectors: NDArray[np.floating[Any]]) -> Real:
