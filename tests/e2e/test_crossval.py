@@ -94,9 +94,11 @@ def out(manifest: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def transferred(manifest: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each day of each site by bundles of the other site, two seeds."""
+    """Each day of each site by bundles of the other site and of a simulated one, two seeds."""
     scores = tmp_path_factory.mktemp("transfer") / "scores.csv"
-    arguments = ("--manifest", manifest, *COLUMNS, "--recipe", recipe, "--seeds", 2, "--jobs", 2, "--out", scores)
+    simulating = scores.with_name("recipe.yaml")
+    simulating.write_text(recipe.read_text() + "normals: {simulated_sites: 1, simulated_s: 8}\n")
+    arguments = ("--manifest", manifest, *COLUMNS, "--recipe", simulating, "--seeds", 2, "--jobs", 2, "--out", scores)
     done = crossval(*arguments, "--transfer", "--quiet")
     assert done.returncode == 0, done.stderr
     assert f"| {SITES[1]} | 8 (4 leak) |" in done.stdout

@@ -56,3 +56,9 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         load_recipe(tmp_path / "gone.yaml")
     with pytest.raises(UsageError, match="no mapping"):
         load_recipe(recipe(tmp_path, "- a list\n"))
+
+
+def test_simulated_sites_are_added_only_where_a_recipe_names_none(tmp_path: Path) -> None:
+    assert load_recipe(None).with_simulated_sites(16).normals.simulated_sites == 16
+    own = load_recipe(recipe(tmp_path, "normals: {simulated_sites: 3}"))
+    assert own.with_simulated_sites(16) == own

@@ -69,6 +69,8 @@ def do_each(fits: Sequence[Fit], *, jobs: int, quiet: bool) -> None:
     HydroearError
         If one fails, or the code changes meanwhile.
     """
+    if not fits:
+        return
     left = {fit.name: fit.do for fit in fits if not fit.is_done}
     with (
         tqdm(total=len(fits), initial=len(fits) - len(left), desc="fitting", unit="fit", disable=quiet) as bar,

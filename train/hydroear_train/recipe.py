@@ -150,6 +150,12 @@ class Recipe(_Section):
         """The front end of the recipe."""
         return FrontEndSpec(**self.front_end)
 
+    def with_simulated_sites(self, count: int) -> Recipe:
+        """This recipe, with so many simulated pipes where it has none."""
+        if self.normals.simulated_sites:
+            return self
+        return self.model_copy(update={"normals": self.normals.model_copy(update={"simulated_sites": count})})
+
     def to_dict(self) -> dict[str, Any]:
         """The whole recipe, defaults written out, as JSON values."""
         whole: dict[str, Any] = self.model_dump(mode="json")

@@ -26,7 +26,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--transfer",
         action="store_true",
-        help="train on the other groups; a group's own normal recordings only calibrate the site",
+        help="train on the other groups and on simulated pipes; a group's own normal recordings only calibrate the "
+        "site",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="SCORES.csv", help="the scores")
     parser.add_argument(

@@ -21,6 +21,9 @@ from hydroear_train.splits import Split, leave_one_fold_out, recording_hashes, t
 from hydroear_train.textfile import check_writable, csv_text, write_text
 from hydroear_train.trial import DECADES, PARTS, SITE, Trials, windows
 
+TRANSFER_SITES = 16
+"""Simulated pipes that help out where a bundle hears few real ones, and none of the site it is for."""
+
 
 @dataclass(frozen=True)
 class Files:
@@ -106,7 +109,8 @@ def crossval(
     seeds
         How many runs.
     transfer
-        Whether bundles are trained on the other groups, so that a group's own normals only calibrate the site.
+        Whether bundles are trained on the other groups and on simulated pipes (:data:`TRANSFER_SITES`, where the recipe
+        names none), so that a group's own normals only calibrate the site.
     jobs
         How many fits at once, each with one thread; the scores do not depend on it.
     quiet
@@ -123,6 +127,7 @@ def crossval(
     splits = leave_one_fold_out(entries, fold_column=fold_column, group_column=group_column)
     if transfer:
         splits = trained_on_other_groups(splits, entries, group_column=group_column)
+        recipe = recipe.with_simulated_sites(TRANSFER_SITES)
     files = Files.beside(out)
     _check(entries, recipe.spec, quiet=quiet)
     trials = Trials(recipe.extractor.architecture, recipe, hashes, Cache(files.cache, note), group_column=group_column)
