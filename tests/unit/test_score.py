@@ -84,6 +84,30 @@ def test_normal_windows_of_the_site_score_low_and_a_leak_scores_high(site: SiteC
     assert np.percentile(leak, 20) > 3.0
 
 
+def test_a_minute_is_a_condition_and_so_is_a_short_stretch(site: SiteCalibration, normal: list[Window]) -> None:
+    assert site.fused.conditions == pytest.approx(2.0, abs=0.05)
+    stretches = [normal[start : start + 10] for start in range(0, 60, 20)]
+    assert calibrate(stretches, SCORER).fused.conditions == 3.0
+
+
+def test_after_minutes_a_site_scatters_as_the_trainer_expects_and_after_days_as_it_does() -> None:
+    values = np.random.default_rng(2).standard_normal(2000)
+    minutes = Distribution.of(values, conditions=2, expected_deviation=3.0)
+    days = Distribution.of(values, conditions=5000, expected_deviation=3.0)
+    assert minutes.deviation > 2.8
+    assert days.deviation < 1.1
+
+
+def test_a_bundle_says_what_scores_scatter_by(site: SiteCalibration, normal: list[Window]) -> None:
+    bundle = SCORER.bundle
+    wider = replace(bundle, varied_scores=2.0 * bundle.varied_scores)
+    learned = calibrate([normal], Scorer(wider, choose_runtime()))
+    assert learned.likeness.deviation == pytest.approx(2.0 * site.likeness.deviation, rel=0.1)
+    assert learned.likeness.mean == site.likeness.mean
+    with pytest.raises(BundleError, match="no varied scores"):
+        calibrate([normal], Scorer(replace(bundle, varied_scores=bundle.varied_scores[:1]), choose_runtime()))
+
+
 def test_a_calibration_survives_the_disk(site: SiteCalibration, normal: list[Window], tmp_path: Path) -> None:
     site.save(tmp_path / "deep" / "site.json")
     loaded = SiteCalibration.load(tmp_path / "deep" / "site.json")

@@ -310,16 +310,14 @@ def _measured(bundle: Bundle, material: Material, validation: Validation) -> Bun
             for features in spectra.features(window_grid(clip.samples, bundle.front_end))
         ]
     ).astype(np.float32)
-    varied = [
-        (np.log(score.error + _TINY), np.log(np.mean(np.square(score.embedding)) + _TINY), score.likeness)
-        for features, band_mean, leak in zip(validation.features, validation.band_means, validation.leak, strict=True)
-        if not leak
-        for score in [scorer.score(features, band_mean)]
-    ]
+    normal = np.flatnonzero(~validation.leak)
+    varied = [scorer.score(validation.features[i], validation.band_means[i]) for i in normal]
+    errors, distances = ([s.error for s in varied], [np.mean(np.square(s.embedding)) for s in varied])
+    varied_scores = np.column_stack([*np.log(np.array([errors, distances]) + _TINY), [s.likeness for s in varied]])
     return replace(
         bundle,
         normal_errors=normal_errors,
-        varied_scores=np.array(varied, dtype=np.float32),
+        varied_scores=varied_scores.astype(np.float32),
         golden=_golden(bundle, material),
     )
 
