@@ -28,7 +28,6 @@ MIN_INDEPENDENT_WINDOWS = 3
 CONDITION_S = 60.0
 """For how long a pipe's operating condition is taken to last. A choice; every stretch of audio has its own."""
 
-_FOLDS = 5
 _KEPT = 0.75
 _TRIMMING_STEPS = 4
 
@@ -340,8 +339,9 @@ def calibrate(
 ) -> SiteCalibration:
     """Learn a site from normal audio.
 
-    The distributions are cross-fitted: each stretch of audio is scored by what was learned from the others, because
-    scores of what was learned from are lower than those of what comes next.
+    The distributions are of the very windows that were learned from. Their scores are a little lower than those of what
+    comes next; but leaving out one of few operating conditions moves what is learned by more than that, in either
+    direction, and how much scores scatter between conditions is expected rather than learned as long as there are few.
 
     Parameters
     ----------
@@ -350,7 +350,7 @@ def calibrate(
     scorer
         The bundle at work.
     progress
-        Is told the share that is done, 0 to 1, after every score.
+        Is told the share that is done, 0 to 1, after every window.
 
     Raises
     ------
@@ -373,32 +373,23 @@ def calibrate(
             "digital silence in the audio", where="calibration", fix="check the sensor and its cable, then record again"
         )
     conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
-    folds = _folds(segments)
-    scorings = sum(len(held_out) + len(learned) for held_out, learned in folds) + len(windows)
-    done = 0
-
-    def score_of(window: Window, band_mean: NDArray[np.float32]) -> Score:
-        nonlocal done
-        done += 1
+    band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
+    scores = []
+    for number, window in enumerate(windows, start=1):
+        scores.append(scorer.score(window.features, band_mean))
         if progress is not None:
-            progress(done / scorings)
-        return scorer.score(window.features, band_mean)
-
-    held_out_scores: list[tuple[Score, SiteHead]] = []
-    for held_out, learned in folds:
-        mean, head = _learn(learned, score_of, conditions * len(learned) / len(windows))
-        held_out_scores += [(score_of(window, mean), head) for window in held_out]
+            progress(number / len(windows))
+    head = SiteHead.fit(np.stack([score.embedding for score in scores]), conditions=conditions)
     expected, expected_fused = expected_deviations(scorer.bundle)
     error, distance, likeness = (
         Distribution.of(values, conditions=conditions, expected_deviation=deviation)
         for values, deviation in (
-            ([_log(score.error) for score, _ in held_out_scores], expected.error),
-            ([_log(head.distance(score.embedding)) for score, head in held_out_scores], expected.distance),
-            ([score.likeness for score, _ in held_out_scores], expected.likeness),
+            ([_log(score.error) for score in scores], expected.error),
+            ([_log(head.distance(score.embedding)) for score in scores], expected.distance),
+            ([score.likeness for score in scores], expected.likeness),
         )
     )
-    fused = [_parts(score, head, error, distance, likeness).fused for score, head in held_out_scores]
-    band_mean, head = _learn(windows, score_of, conditions)
+    fused = [_parts(score, head, error, distance, likeness).fused for score in scores]
     return SiteCalibration(
         bundle_sha256=scorer.bundle.sha256,
         runtime=str(scorer.runtime),
@@ -411,33 +402,6 @@ def calibrate(
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
     )
-
-
-def _learn(
-    windows: Sequence[Window], score_of: Callable[[Window, NDArray[np.float32]], Score], conditions: float
-) -> tuple[NDArray[np.float32], SiteHead]:
-    band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
-    embeddings = np.stack([score_of(window, band_mean).embedding for window in windows])
-    return band_mean, SiteHead.fit(embeddings, conditions=conditions)
-
-
-def _folds(segments: Sequence[Sequence[Window]]) -> list[tuple[list[Window], list[Window]]]:
-    """Parts of the audio, each with the rest of it; windows of one part share no audio with those of another."""
-    parts: list[list[Window]] = [list(segment) for segment in segments if segment]
-    while len(parts) < _FOLDS and max(len(part) for part in parts) >= 2 * _FOLDS:
-        longest = max(range(len(parts)), key=lambda i: len(parts[i]))
-        parts += _halves(parts.pop(longest))
-    if len(parts) == 1:
-        parts = _halves(parts[0])
-    groups: list[list[Window]] = [[] for _ in range(min(_FOLDS, len(parts)))]
-    for number, part in enumerate(parts):
-        groups[number % len(groups)] += part
-    return [(group, [window for other in groups if other is not group for window in other]) for group in groups]
-
-
-def _halves(part: list[Window]) -> list[list[Window]]:
-    first = part[: len(part) // 2]
-    return [first, [window for window in part if window.start_s >= first[-1].end_s]]
 
 
 def _parts(score: Score, head: SiteHead, error: Distribution, distance: Distribution, likeness: Distribution) -> Parts:
