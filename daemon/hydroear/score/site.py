@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ class SiteCalibration:
 
     def parts(self, score: Score) -> Parts:
         """A window's score against this site."""
-        return _parts(score, self.head, self.error, self.distance, self.likeness)
+        return _standardised(_measured(score, self.head), self.error, self.distance, self.likeness)
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all.
@@ -381,15 +381,12 @@ def calibrate(
             progress(number / len(windows))
     head = SiteHead.fit(np.stack([score.embedding for score in scores]), conditions=conditions)
     expected, expected_fused = expected_deviations(scorer.bundle)
+    measured = [_measured(score, head) for score in scores]
     error, distance, likeness = (
         Distribution.of(values, conditions=conditions, expected_deviation=deviation)
-        for values, deviation in (
-            ([_log(score.error) for score in scores], expected.error),
-            ([_log(head.distance(score.embedding)) for score in scores], expected.distance),
-            ([score.likeness for score in scores], expected.likeness),
-        )
+        for values, deviation in zip(zip(*map(astuple, measured), strict=True), astuple(expected), strict=True)
     )
-    fused = [_parts(score, head, error, distance, likeness).fused for score in scores]
+    fused = [_standardised(parts, error, distance, likeness).fused for parts in measured]
     return SiteCalibration(
         bundle_sha256=scorer.bundle.sha256,
         runtime=str(scorer.runtime),
@@ -404,11 +401,16 @@ def calibrate(
     )
 
 
-def _parts(score: Score, head: SiteHead, error: Distribution, distance: Distribution, likeness: Distribution) -> Parts:
+def _measured(score: Score, head: SiteHead) -> Parts:
+    """The parts of a score before they are held against a site's distributions."""
+    return Parts(_log(score.error), _log(head.distance(score.embedding)), score.likeness)
+
+
+def _standardised(measured: Parts, error: Distribution, distance: Distribution, likeness: Distribution) -> Parts:
     return Parts(
-        error=error.standardised(_log(score.error)),
-        distance=distance.standardised(_log(head.distance(score.embedding))),
-        likeness=likeness.standardised(score.likeness),
+        error=error.standardised(measured.error),
+        distance=distance.standardised(measured.distance),
+        likeness=likeness.standardised(measured.likeness),
     )
 
 

@@ -102,15 +102,8 @@ def fit_record(fit_s: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
 
 def to_markdown(lines: Sequence[Line]) -> str:
     """The lines as a table in Markdown, two rows a group: of the mean scores, and of single seeds."""
-    head = [
-        "group",
-        "recordings",
-        "windows",
-        "scores",
-        *HEADINGS.values(),
-        "normal over 1 in 100",
-        "leak over 1 in 100",
-    ]
+    rare = [f"{windows} over 1 in {10**RARE_DECADES:.0f}" for windows in ("normal", "leak")]
+    head = ["group", "recordings", "windows", "scores", *HEADINGS.values(), *rare]
     body = []
     for line in lines:
         counts = [line.group, f"{line.recordings} ({line.leaks} leak)", str(line.windows)]
