@@ -92,7 +92,8 @@ def controls(manifest: Path, plan: Path, tmp_path_factory: pytest.TempPathFactor
 
 def test_there_is_a_line_for_every_row_and_extractors_say_what_they_cost(out: Path) -> None:
     lines = {row["row"]: row for row in records(out / "compare.csv")}
-    backends = {"log-mel": (), "mfcc": (), "tiny": ("product-ae", "product-site")}
+    bound = ("supervised",)
+    backends = {"log-mel": bound, "mfcc": bound, "tiny": ("product-ae", "product-site")}
     assert set(lines) == {f"{s}+{b}" for s, own in backends.items() for b in ("mahalanobis", "iforest", *own)}
     for line in lines.values():
         extractor = line["source"] == "tiny"
@@ -104,7 +105,8 @@ def test_there_is_a_line_for_every_row_and_extractors_say_what_they_cost(out: Pa
 
 def test_what_takes_no_chances_runs_once_and_has_no_spread(controls: Path) -> None:
     lines = {row["row"]: row for row in records(controls / "compare.csv")}
-    assert {name: line["seeds"] for name, line in lines.items()} == {"log-mel+mahalanobis": "1", "log-mel+iforest": "3"}
+    seeds = {name.removeprefix("log-mel+"): line["seeds"] for name, line in lines.items()}
+    assert seeds == {"mahalanobis": "1", "supervised": "1", "iforest": "3"}
     assert lines["log-mel+mahalanobis"]["window_auc_sd"] == ""
     assert float(lines["log-mel+iforest"]["window_auc_sd"]) > 0.0
 
@@ -166,7 +168,7 @@ def test_the_report_loads_nothing_and_shows_table_curves_and_spectrograms(out: P
     assert not re.search(r"@import|url\(|https?:", re.sub(r"base64,[^\"]*", "", text))
     # ROC, histograms, and for the best extractor and the best control the worst misses and the worst false alarms.
     assert page.tags["img"] == 6
-    assert page.tags["tr"] == 1 + 8
+    assert page.tags["tr"] == 1 + 10
     for fact in ("recipe tiny sha256", "recordings sha256", "tensorflow", "hydroear-train compare --manifest"):
         assert fact in text
     table = (out / "compare.md").read_text(encoding="utf-8")
@@ -213,14 +215,16 @@ def test_damaged_files_are_made_again_with_a_note(controls: Path, manifest: Path
 def simulated(plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
     done = compare(
-        "--simulator", "--sites", 2, "--plan", plan, "--out", folder, "--quiet", "--rows", "log-mel+mahalanobis"
-    )
+        "--simulator", "--sites", 2, "--plan", plan, "--out", folder, "--quiet",
+        "--rows", "log-mel+mahalanobis", "log-mel+supervised",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def test_on_simulated_sites_louder_leaks_are_heard_better(simulated: Path) -> None:
-    (line,) = records(simulated / "compare.csv")
+    lines = {line["backend"]: line for line in records(simulated / "compare.csv")}
+    line = lines["mahalanobis"]
     aucs = [float(line[f"auc_{snr}_dB"]) for snr in (-15, -10, -5, 0, 5)]
     assert aucs == sorted(aucs)
     assert aucs[-1] > 0.95
@@ -228,7 +232,8 @@ def test_on_simulated_sites_louder_leaks_are_heard_better(simulated: Path) -> No
     assert np.interp(level, (-15, -10, -5, 0, 5), aucs) == pytest.approx(0.9)
     scores = records(simulated / "scores/log-mel+mahalanobis.csv")
     assert {score["fold"] for score in scores} == {"simulated-site01", "simulated-site02"}
-    assert not any("_learn_" in score["file"] for score in scores)
+    assert not any("_learn_" in score["file"] or "_taught_" in score["file"] for score in scores)
+    assert float(lines["supervised"]["auc_all_levels"]) > 0.8
     assert "AUC by level and by confounder" in (simulated / "compare.html").read_text(encoding="utf-8")
 
 

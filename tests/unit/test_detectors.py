@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hydroear.errors import HydroearError, UsageError
-from hydroear_train.detectors import DETECTORS, fuse, held_out_scores, make_detector
+from hydroear_train.detectors import DETECTORS, fuse, held_out_scores, make_detector, supervised_scores
 
 NETWORKS = ("ae", "vae")
 QUICK = tuple(name for name in DETECTORS if name not in NETWORKS)
@@ -179,3 +179,19 @@ def test_fusion_of_two_views_hears_more_than_either() -> None:
 def test_fusion_refuses_scores_that_tell_nothing() -> None:
     with pytest.raises(HydroearError, match="at least half of the normal vectors the same score"):
         fuse([np.ones(10)], [np.ones(3)])
+
+
+def test_what_is_taught_leaks_hears_those_that_hide_among_the_normals() -> None:
+    rng = np.random.default_rng(6)
+    normal, fresh = rng.standard_normal((2, 400, 12)).astype(np.float32)
+    wide = np.ones(12, np.float32)
+    wide[0] = 0.2
+    leak, leaking = 0.5 * wide * rng.standard_normal((2, 80, 12)).astype(np.float32)
+    scores = supervised_scores(normal, leak, np.concatenate([fresh, leaking]))
+    assert area(scores[:400], scores[400:]) > 0.9
+    untaught = make_detector("mahalanobis", seed=0).fit(normal)
+    assert area(untaught.score(fresh), untaught.score(leaking)) < 0.1
+    with pytest.raises(HydroearError, match="supervised: no leak vectors to learn from"):
+        supervised_scores(normal, leak[:0], fresh)
+    with pytest.raises(HydroearError, match="not finite"):
+        supervised_scores(normal, np.full_like(leak, np.nan), fresh)

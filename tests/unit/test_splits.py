@@ -35,6 +35,9 @@ def test_every_recording_is_heard_once_by_what_never_met_its_fold_or_a_leak() ->
         assert {e.label for e in split.normals} == {"normal"}
         assert split.training == split.normals
         assert len(split.normals) == 4
+        assert {e.label for e in split.leaks} == {"leak"}
+        assert {e.columns["session"] for e in split.leaks} == {split.group}
+        assert {e.columns["pressure"] for e in split.leaks} == {"20", "40", "60"} - {split.fold}
 
 
 def test_a_transfer_trains_on_the_other_groups_and_leaves_the_site_its_own_normals() -> None:
@@ -58,6 +61,8 @@ def test_a_split_that_leaks_cannot_be_made() -> None:
     normal, leak = entry("n", "normal"), entry("l", "leak")
     with pytest.raises(ValueError, match="on both sides"):
         Split("may", "20", (normal,), (), (normal, leak))
+    with pytest.raises(ValueError, match="on both sides"):
+        Split("may", "20", (), (normal,), (leak,), (leak,))
     with pytest.raises(ValueError, match="a leak among"):
         Split("may", "20", (), (leak,), (normal,))
 

@@ -28,6 +28,8 @@ class Split:
         Normal recordings of the group, that a back-end is fitted on.
     tests
         The held-out recordings, normal and leak.
+    leaks
+        Other leaks of the group, for the bound that is taught them; detectors never meet them.
     """
 
     group: str
@@ -35,12 +37,13 @@ class Split:
     training: tuple[Entry, ...]
     normals: tuple[Entry, ...]
     tests: tuple[Entry, ...]
+    leaks: tuple[Entry, ...] = ()
 
     def __post_init__(self) -> None:
         learned = (*self.training, *self.normals)
         if any(entry.label != NORMAL for entry in learned):
             raise ValueError("a leak among the recordings to learn from")
-        if {entry.path for entry in learned} & {entry.path for entry in self.tests}:
+        if {entry.path for entry in (*learned, *self.leaks)} & {entry.path for entry in self.tests}:
             raise ValueError("a recording on both sides")
 
     def scored(self, recording: NDArray[np.intp], start_s: Real, score: Real) -> Scored:
@@ -121,7 +124,8 @@ def leave_one_fold_out(entries: Sequence[Entry], *, fold_column: str, group_colu
                     f"no normal recordings outside {fold_column} {fold}", where=where, fix="choose other folds"
                 )
             tests = tuple(e for e in members if e.columns[fold_column] == fold)
-            splits.append(Split(group, fold, normals, normals, tests))
+            leaks = tuple(e for e in members if e.columns[fold_column] != fold and e.label == LEAK)
+            splits.append(Split(group, fold, normals, normals, tests, leaks))
     return splits
 
 

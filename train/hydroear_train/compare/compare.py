@@ -81,7 +81,9 @@ def simulated(sites: int, out: Path, *, quiet: bool = False) -> Corpus:
     """Simulated sites with leaks of known level and with confounders; recordings are kept in the cache of `out`."""
     splits = simulated_splits(sites, _store(out), quiet=quiet)
     lead = f"{sites} simulated sites, each learned calm, then heard with leaks and with what is no leak."
-    hashes = recording_hashes([*splits[0].training, *(entry for split in splits for entry in split.tests)])
+    hashes = recording_hashes(
+        [*splits[0].training, *(entry for split in splits for entry in (*split.tests, *split.leaks))]
+    )
     return Corpus(lead, splits, hashes, "site", simulator_metrics(splits), ALL_LEVELS)
 
 

@@ -38,13 +38,15 @@ class ControlFeature:
 
     def key(self, split: Split, seed: int) -> object:  # noqa: ARG002
         """What the vectors depend on."""
-        return [[self._key(entry) for entry in side] for side in (split.normals, split.tests)]
+        return [[self._key(entry) for entry in side] for side in (split.normals, split.tests, split.leaks)]
 
     def vectors(self, split: Split, seed: int) -> Vectors:  # noqa: ARG002
         """Vectors of a split."""
         normals, tests = ([self._of(entry) for entry in side] for side in (split.normals, split.tests))
         start_s = np.concatenate([np.arange(len(vectors)) for vectors in tests]) * self._spec.window_hop_s
-        return Vectors(*stack(normals), *stack(tests), start_s, {})
+        none = np.zeros((0, normals[0].shape[1]), np.float32)
+        leak = np.concatenate([none, *(self._of(entry) for entry in split.leaks)])
+        return Vectors(*stack(normals), *stack(tests), start_s, leak, {})
 
     def cost(self, split: Split, seed: int) -> None:
         """No unit runs it."""

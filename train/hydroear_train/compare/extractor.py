@@ -39,6 +39,7 @@ class Extractor:
             test=heard["test"],
             test_recording=heard["recording"],
             start_s=heard["start_s"],
+            leak=None,
             own_scores={PRODUCT_AE: heard["error"], PRODUCT_SITE: heard[SITE]},
         )
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import UsageError
 from hydroear_train.compare.extractor import PRODUCT_BACKENDS
-from hydroear_train.detectors import DETECTORS
+from hydroear_train.detectors import DETECTORS, SUPERVISED
 from hydroear_train.features import FEATURES
 from hydroear_train.recipe import Architecture, Extractor, Recipe
 from hydroear_train.yamlfile import load_settings
@@ -30,6 +30,7 @@ class Plan(BaseModel):
         description="recipes by the names that the table calls them",
     )
     detectors: list[str] = Field(default=list(DETECTORS), description="back-ends, for each feature and extractor")
+    supervised: bool = Field(default=True, description="also a classifier taught leaks, for each feature: a bound")
     product: bool = Field(default=True, description="also each extractor's own autoencoder and site score")
     front_end: dict[str, Any] = Field(default={}, description="of the control features")
 
@@ -67,7 +68,8 @@ class Plan(BaseModel):
         UsageError
             If a pattern matches no row.
         """
-        rows = [Row(feature, detector) for feature in self.features for detector in self.detectors]
+        bound = (SUPERVISED,) if self.supervised else ()
+        rows = [Row(feature, backend) for feature in self.features for backend in (*self.detectors, *bound)]
         own = PRODUCT_BACKENDS if self.product else ()
         rows += [Row(extractor, backend) for extractor in self.extractors for backend in (*own, *self.detectors)]
         for pattern in patterns:

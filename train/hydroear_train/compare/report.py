@@ -15,6 +15,7 @@ from hydroear_train.compare import figures
 from hydroear_train.compare.run import Result
 from hydroear_train.compare.table import Line, heading, overview, show, show_cost
 from hydroear_train.corpus import Entry, load_clips
+from hydroear_train.detectors import SUPERVISED
 from hydroear_train.evaluate import MAX_FPR, OPERATING_FPR, RESAMPLES, Scored
 from hydroear_train.splits import Split
 
@@ -22,7 +23,8 @@ _SHOWN = 4
 _CURVES = 3
 _METHOD = (
     "Every window of every held-out recording is scored by a detector that learned from normal recordings of other "
-    "folds. No recording is on both sides, and no leak is learned from.",
+    "folds. No recording is on both sides, and no leak is learned from, but by the rows named supervised: they are "
+    "taught the other folds' leaks, and say how much is to be heard at all in what the control features keep.",
     "Window AUC: all folds of a group together, under one threshold. By-fold AUC: the mean of each fold by itself. "
     f"pAUC({MAX_FPR:g}): partial area up to that false-positive rate, McClish's scale, on which chance is .5. "
     f"TPR: at {100 * OPERATING_FPR:g} % false positives. Recording AUC: each recording by the median of its windows.",
@@ -39,7 +41,7 @@ SIMULATOR_METHOD = (
     "the leaks they are tested on, at other sites: this says how faint a leak may be, not how a real pipe sounds.",
     "By level: leaks against calm recordings. Against a confounder: leaks at 0 dB against it at 0 dB. Both are means "
     "over sites, each with a threshold of its own. The first five metrics take leaks of all levels against calm and "
-    "confounders together.",
+    "confounders together. The rows named supervised are taught other leaks of the very site, at all these levels.",
 )
 
 
@@ -95,8 +97,9 @@ def to_html(report: Report) -> str:
 
 
 def _best(lines: Sequence[Line], *, count: int) -> list[Line]:
-    """The first lines of extractors and then those of control features, `count` of each or fewer."""
-    return [*[line for line in lines if line.cost][:count], *[line for line in lines if not line.cost][:count]]
+    """The first lines of extractors and then those of control features, `count` of each or fewer; no bounds."""
+    controls = [line for line in lines if not line.cost and line.row.backend != SUPERVISED]
+    return [*[line for line in lines if line.cost][:count], *controls[:count]]
 
 
 def _overview(lines: Sequence[Line], groups: Sequence[str]) -> str:

@@ -12,11 +12,12 @@ from tqdm import tqdm
 from hydroear_train.cache import Arrays, Cache, code_sha256, library_versions
 from hydroear_train.compare.plan import Row
 from hydroear_train.compare.source import Cost, Source
+from hydroear_train.detectors import SUPERVISED
 from hydroear_train.evaluate import Scored
 from hydroear_train.splits import Split
 
-DETERMINISTIC = frozenset({"mahalanobis", "knn", "knn-local", "ocsvm", "lof", "pca"})
-"""Detectors that take no chances: on vectors that take none either, one seed says it all."""
+DETERMINISTIC = frozenset({"mahalanobis", "knn", "knn-local", "ocsvm", "lof", "pca", SUPERVISED})
+"""Back-ends that take no chances: on vectors that take none either, one seed says it all."""
 
 _HEARING_UNITS = 3
 """How long the vectors of a split take, in fits of a detector."""

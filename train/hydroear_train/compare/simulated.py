@@ -33,6 +33,8 @@ _STREAM = 4
 _SECONDS = 20.0
 _RATE_HZ = 16000
 _LEARNED_TAKES, _CALM_TAKES, _LEAK_TAKES = 4, 3, 2
+_TAUGHT_TAKES = 4
+"""Leaks at each level that only the bound which is taught leaks learns from."""
 _CALM = "calm"
 
 
@@ -69,7 +71,7 @@ def simulated_splits(sites: int, cache: Cache, *, seed: int = 0, quiet: bool = F
         for scenario in _scenarios(number, np.random.default_rng(stream))
     ]
     code = code_sha256("hydroear_train.simulate")
-    entries: dict[str, list[Entry]] = {"learn": [], "test": []}
+    entries: dict[str, list[Entry]] = {"learn": [], "test": [], "taught": []}
     for scenario in tqdm(scenarios, desc="simulating", unit="recording", disable=quiet):
         key = [scenario.name, repr(scenario), _SECONDS, _RATE_HZ, code, library_versions()]
         path = cache.path("simulated", ".wav", key, partial(_render, scenario))
@@ -89,7 +91,7 @@ def simulated_splits(sites: int, cache: Cache, *, seed: int = 0, quiet: bool = F
         for name in names
     }
     training = tuple(entries["learn"])
-    return [Split(GROUP, name, training, of_site[name]["learn"], of_site[name]["test"]) for name in names]
+    return [Split(GROUP, name, training, own["learn"], own["test"], own["taught"]) for name, own in of_site.items()]
 
 
 def _scenarios(number: int, rng: np.random.Generator) -> Iterator[_Scenario]:
@@ -105,12 +107,17 @@ def _scenarios(number: int, rng: np.random.Generator) -> Iterator[_Scenario]:
     for part, takes in (("learn", _LEARNED_TAKES), ("test", _CALM_TAKES)):
         for take in range(takes):
             yield scenario(part, _CALM, take, draw())
-    for take in range(_LEAK_TAKES):
-        seed = draw()
-        for snr_db in SNRS_DB:
-            yield scenario("test", snr_condition(snr_db), take, seed, ("leak", snr_db))
+
+    def leaks(part: str, takes: int) -> Iterator[_Scenario]:
+        for take in range(takes):
+            seed = draw()
+            for snr_db in SNRS_DB:
+                yield scenario(part, snr_condition(snr_db), take, seed, ("leak", snr_db))
+
+    yield from leaks("test", _LEAK_TAKES)
     for kind in CONFOUNDERS:
         yield scenario("test", kind, 0, draw(), (kind, CONFOUNDER_SNR_DB))
+    yield from leaks("taught", _TAUGHT_TAKES)
 
 
 def _render(scenario: _Scenario) -> bytes:

@@ -106,7 +106,7 @@ class StandardisedDetector(ABC):
         columns = len(self._standardise.mean)
         if vectors.ndim != 2 or vectors.shape[1] != columns:
             raise UsageError(f"vectors of shape {vectors.shape}", where="detector", expected=f"(n, {columns})")
-        _check_finite(vectors)
+        check_finite(vectors)
         if not len(vectors):
             return np.zeros(0)
         return np.asarray(self._judge(self._standardise(vectors)), dtype=np.float64)
@@ -131,7 +131,7 @@ def check_normal(normal: Array, groups: Sequence[str] | None) -> None:
         raise HydroearError(
             f"{len(normal)} normal vectors are too few", where="detector", expected="at least 2", fix="add recordings"
         )
-    _check_finite(normal)
+    check_finite(normal)
     if not np.ptp(normal, axis=0).any():
         raise HydroearError(
             f"all {len(normal)} normal vectors are the same",
@@ -141,7 +141,8 @@ def check_normal(normal: Array, groups: Sequence[str] | None) -> None:
         )
 
 
-def _check_finite(vectors: Array) -> None:
+def check_finite(vectors: Array) -> None:
+    """Raise the error of :meth:`Detector.score` for values that are not finite."""
     wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(wrong):
         raise HydroearError(
