@@ -18,7 +18,7 @@ Architecture = Literal["mobilenet-v2", "densenet-121", "resnet-50"]
 
 _USUAL_LAYER = {
     "mobilenet-v2": "block_1_expand_relu",
-    "densenet-121": "conv2_block6_concat",
+    "densenet-121": "conv2_block1_concat",
     "resnet-50": "conv2_block1_out",
 }
 
