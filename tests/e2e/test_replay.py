@@ -60,9 +60,9 @@ def test_every_window_and_every_change_of_state_is_told_on_the_grid_of_the_strea
     assert [line["window"] for line in windows] == list(range(count))
     ends_s = [round(SPEC.window_s + i * SPEC.window_hop_s, 3) for i in range(count)]
     assert [line["position_s"] for line in windows] == ends_s
-    fields = ["kind", "sensor", "window", "position_s", "scored", "score_decades", "error", "level_db", "clipped"]
+    fields = ["kind", "sensor", "window", "position_s", "scored", "score_decades", "error", "level_db", "ailment"]
     assert all(list(line) == [*fields, "state"] for line in windows)
-    assert all(line["sensor"] == "main" and line["scored"] and not line["clipped"] for line in windows)
+    assert all(line["sensor"] == "main" and line["scored"] and line["ailment"] is None for line in windows)
 
     for before, line in pairwise(lines):
         if line["kind"] == "state":  # after the window that made it

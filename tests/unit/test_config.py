@@ -117,7 +117,7 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
           horizon_s: soon
           low_percentile: 51
           recheck_s: yes
-          clear_decades:
+          clear_s:
         mqtt: {url: "http://control", protocol: 6, keepalive_s: 2.5}
         publish:
         runtime: litertt
@@ -143,12 +143,12 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "unit.yaml:19: sensors[5].source: bad value 'quiet.wav'; expected a section with type microphone or wav",
         "unit.yaml:21: decision.horizon_s: bad value 'soon'; expected a number from 1 to 86400 "
         "(how long it must stay abnormal to warn)",
-        "unit.yaml:22: decision.low_percentile: bad value '51'; expected a number from 0 to 50 "
+        "unit.yaml:22: decision.low_percentile: bad value '51'; expected a number from 0 to 40 "
         "(percentile of the site score that must be over the raise level)",
         "unit.yaml:23: decision.recheck_s: bad value 'yes'; expected a number from 0 to 86400 "
         "(a warning that still stands after this long is a leak)",
-        "unit.yaml:24: decision.clear_decades: no value; expected a number above 0 to 12 "
-        "(clear level, below the raise level)",
+        "unit.yaml:24: decision.clear_s: no value; expected a number from 1 to 86400 "
+        "(how long it must stay normal to be quiet again)",
         "unit.yaml:25: mqtt.url: bad value 'http://control'; expected text (broker, mqtt://HOST[:PORT])",
         "unit.yaml:25: mqtt.protocol: bad value '6'; expected 5 or 3.1.1 (MQTT version the broker speaks)",
         "unit.yaml:25: mqtt.keepalive_s: bad value '2.5'; expected a whole number from 2 to 3600",
@@ -161,6 +161,10 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
 def test_contradictions_between_values_are_told_in_the_words_of_the_schema(tmp_path: Path) -> None:
     assert problems_of(write(tmp_path, GOOD + "decision: {raise_decades: 1, clear_decades: 3}\n")) == [
         "unit.yaml:9: decision: clear_decades 3 is not below raise_decades 1: lower the clear level"
+    ]
+    assert problems_of(write(tmp_path, GOOD + "decision: {false_alarms_per_month: 1.0e-9}\n")) == [
+        "unit.yaml:9: decision: false_alarms_per_month 1e-09 with horizon_s 600 asks for a raise level of 13.2 "
+        "decades, but scores go from 0 to 12: change the budget or the horizon"
     ]
 
 

@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydroear.decide import Decider, Policy, State
+from hydroear.decide import Decider, Miss, Policy, State
 
 POLICY = Policy(
-    horizon_s=20.0, low_percentile=20.0, raise_decades=3.0, clear_decades=1.5, recheck_s=5.0, clear_s=15.0, hop_s=1.0
+    horizon_s=20.0,
+    low_percentile=20.0,
+    raise_decades=3.0,
+    clear_decades=1.5,
+    recheck_s=5.0,
+    clear_s=15.0,
+    hold_off_s=0.0,
+    hop_s=1.0,
 )
 LOW, BETWEEN, HIGH = 0.3, 2.0, 6.0
 WINDOWS = int(POLICY.horizon_s / POLICY.hop_s)
@@ -106,17 +113,17 @@ def test_after_a_long_loss_it_decides_again_when_half_of_the_horizon_was_heard()
 
 def test_silence_is_a_fault_at_once_and_a_loss_after_ten_seconds() -> None:
     silent, lost = quiet_decider(), quiet_decider()
-    assert silent.miss(21.0, silent=True) is State.FAULT
-    assert lost.miss(29.9, silent=False) is State.QUIET
-    assert lost.miss(30.0, silent=False) is State.FAULT
-    assert Decider(POLICY).miss(10.0, silent=False) is State.FAULT
+    assert silent.miss(21.0, Miss.FLAT) is State.FAULT
+    assert lost.miss(29.9, Miss.LOST) is State.QUIET
+    assert lost.miss(30.0, Miss.LOST) is State.FAULT
+    assert Decider(POLICY).miss(10.0, Miss.LOST) is State.FAULT
 
 
 @pytest.mark.parametrize(("before", "state"), [(quiet_decider, State.QUIET), (leaking_decider, State.LEAK)])
 def test_a_fault_hides_the_state_and_gives_it_back(before: Callable[[], Decider], state: State) -> None:
     decider = before()
-    assert decider.miss(61.0, silent=True) is State.FAULT
-    assert decider.miss(62.0, silent=False) is State.FAULT
+    assert decider.miss(61.0, Miss.FLAT) is State.FAULT
+    assert decider.miss(62.0, Miss.LOST) is State.FAULT
     assert decider.leaking is (state is State.LEAK)
     assert decider.hear(63.0, HIGH if state is State.LEAK else LOW) is state
 
@@ -125,7 +132,7 @@ def warned_decider() -> Decider:
     """A decider that has warned at second 36 or 37 and stopped hearing at second 38."""
     decider = quiet_decider()
     assert hear(decider, [HIGH] * 18, after_s=20.0)[-1] is State.WARNING
-    assert decider.miss(39.0, silent=True) is State.FAULT
+    assert decider.miss(39.0, Miss.FLAT) is State.FAULT
     return decider
 
 
@@ -154,7 +161,7 @@ def test_scores_below_the_raise_level_never_leave_quiet(pieces: list[tuple[float
     for step_s, piece in pieces:
         now_s += step_s
         if isinstance(piece, bool):
-            assert decider.miss(now_s, silent=piece) in (State.LEARNING, State.QUIET, State.FAULT)
+            assert decider.miss(now_s, Miss.FLAT if piece else Miss.LOST) in (State.LEARNING, State.QUIET, State.FAULT)
         elif piece is not None:
             assert decider.hear(now_s, min(piece, 2.99)) in (State.LEARNING, State.QUIET)
 
@@ -168,7 +175,7 @@ def test_what_is_not_heard_opens_and_closes_nothing_and_every_leak_was_rechecked
         now_s += step_s
         before, was_leaking = decider.state, decider.leaking
         if isinstance(piece, bool):
-            state = decider.miss(now_s, silent=piece)
+            state = decider.miss(now_s, Miss.FLAT if piece else Miss.LOST)
             assert state in (before, State.FAULT)
             assert state is State.FAULT or not piece
             assert decider.leaking is was_leaking
@@ -179,3 +186,61 @@ def test_what_is_not_heard_opens_and_closes_nothing_and_every_leak_was_rechecked
                 warned_s = now_s
             if decider.leaking and not was_leaking:
                 assert now_s - warned_s >= POLICY.recheck_s
+
+
+def test_a_leak_that_somebody_has_taken_on_is_acknowledged_until_it_is_over() -> None:
+    decider = leaking_decider()
+    assert decider.acknowledge() is State.ACKNOWLEDGED
+    assert decider.leaking
+    assert set(hear(decider, [HIGH] * 30, after_s=60.0)) == {State.ACKNOWLEDGED}
+    states = hear(decider, [LOW] * 30, after_s=90.0)
+    assert set(states) == {State.ACKNOWLEDGED, State.QUIET}
+    assert hear(decider, [HIGH] * 40, after_s=120.0)[-1] is State.LEAK, "the next leak is another one"
+
+
+def test_only_a_leak_can_be_acknowledged_also_over_a_restart() -> None:
+    assert quiet_decider().acknowledge() is State.QUIET
+    assert Decider(POLICY, leaking=True, acknowledged=True).state is State.ACKNOWLEDGED
+    assert Decider(POLICY, leaking=False, acknowledged=True).state is State.LEARNING
+
+
+def test_a_muted_sensor_calls_a_leak_only_when_the_mute_is_over() -> None:
+    decider = quiet_decider()
+    decider.mute(70.0)
+    states = hear(decider, [HIGH] * 80, after_s=20.0)
+    assert states.index(State.LEAK) + 1 == 50
+    assert set(states[: states.index(State.LEAK)]) == {State.QUIET, State.WARNING}
+
+
+def test_after_a_leak_was_over_no_other_one_is_called_for_the_hold_off() -> None:
+    decider = Decider(replace(POLICY, hold_off_s=100.0))
+    hear(decider, [HIGH] * 60)
+    over_s = 61 + hear(decider, [LOW] * 30, after_s=60.0).index(State.QUIET)
+    states = hear(decider, [HIGH] * 150, after_s=90.0)
+    assert 91 + states.index(State.LEAK) == over_s + 100.0
+    assert State.WARNING in states
+
+
+def drown(decider: Decider, count: int, *, after_s: float) -> list[State]:
+    return [decider.miss(after_s + k * POLICY.hop_s, Miss.DROWNED) for k in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(("before", "state"), [(quiet_decider, State.QUIET), (leaking_decider, State.LEAK)])
+def test_what_drowns_the_pipe_for_half_a_horizon_makes_a_sensor_noisy_and_never_leaking(
+    before: Callable[[], Decider], state: State
+) -> None:
+    decider = before()
+    states = drown(decider, 60, after_s=60.0)
+    assert states.index(State.NOISY) == WINDOWS / 2
+    assert set(states) == {state, State.NOISY}
+    calm = hear(decider, [HIGH if state is State.LEAK else LOW] * WINDOWS, after_s=120.0)
+    assert calm[0] is State.NOISY
+    assert calm[-1] is state
+
+
+def test_a_drowned_window_is_no_silence() -> None:
+    decider = quiet_decider()
+    assert decider.miss(21.0, Miss.FLAT) is State.FAULT
+    assert decider.miss(22.0, Miss.DROWNED) is State.QUIET
+    assert set(drown(decider, 9, after_s=22.0)) == {State.QUIET}
+    assert decider.miss(40.9, Miss.LOST) is State.QUIET

@@ -18,6 +18,8 @@ _COLOURS = {
     State.QUIET: "32",
     State.WARNING: "33",
     State.LEAK: "31;1",
+    State.ACKNOWLEDGED: "31",
+    State.NOISY: "34",
     State.FAULT: "35",
 }
 
@@ -46,7 +48,7 @@ class JsonLines:
                 score_decades=_rounded(report.decades),
                 error=_rounded(report.error, 6),
                 level_db=_rounded(report.level_db),
-                clipped=report.clipped,
+                ailment=None if report.ailment is None else report.ailment.cause.value,
                 state=report.state.value,
             )
         if report.changed:
@@ -118,7 +120,7 @@ class Progress:
 
 def headline(report: Report, *, colour: bool) -> str:
     """Time, sensor, state, level and score bar of a report, in one line."""
-    state = f"{report.state.value:<8}"
+    state = f"{report.state.value:<12}"
     if colour:
         state = f"\x1b[{_COLOURS[report.state]}m{state}\x1b[0m"
     level = "   -  dBFS" if report.level_db is None else f"{report.level_db:6.1f} dBFS"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hydroear.audio import Block, Gap
-from hydroear.audio.block import CLIP_LEVEL
-from hydroear.audio.flatline import Flatline
+from hydroear.audio.vitals import VitalSigns
 from hydroear.config.schema import Decision
-from hydroear.decide import Decider, Policy, State
+from hydroear.decide import Decider, Miss, Policy, State
 from hydroear.dsp import FrontEnd, FrontEndSpec, Window
 from hydroear.errors import AudioError
+from hydroear.health import Ailment, Cause, Condition, Liveness, examine
 from hydroear.score import SiteScorer
 
 
@@ -35,8 +35,10 @@ class Report:
         Reconstruction error; None likewise.
     level_db
         Level; None for digital silence and lost audio.
-    clipped
-        Whether samples of the window were clipped.
+    ailment
+        What is wrong with the audio; None if nothing is.
+    condition
+        How the sensor is doing.
     previous, state
         State before and after.
     score_ms
@@ -56,7 +58,8 @@ class Report:
     decades: float | None = None
     error: float | None = None
     level_db: float | None = None
-    clipped: bool = False
+    ailment: Ailment | None = None
+    condition: Condition = Condition.HEALTHY
     score_ms: float | None = None
     event: Literal["open", "close"] | None = None
 
@@ -68,7 +71,16 @@ class Report:
 
 def policy(settings: Decision, spec: FrontEndSpec) -> Policy:
     """The rules of a decision, for the windows of a front end."""
-    return Policy(**settings.model_dump(), hop_s=spec.window_hop_s)
+    return Policy(
+        horizon_s=settings.horizon_s,
+        low_percentile=settings.low_percentile,
+        raise_decades=settings.raise_level,
+        clear_decades=settings.clear_level,
+        recheck_s=settings.recheck_s,
+        clear_s=settings.clear_s,
+        hold_off_s=settings.hold_off_s,
+        hop_s=spec.window_hop_s,
+    )
 
 
 def front_end_of(spec: FrontEndSpec, *, rate_hz: int, where: object) -> FrontEnd:
@@ -100,11 +112,13 @@ class Pipeline:
         Scores windows for this site.
     decision
         When scores become states.
-    leaking
-        Whether the sensor was in ``leak`` when it last stopped listening.
+    leaking, acknowledged
+        Whether the sensor was in ``leak`` when it last stopped listening, and whether somebody had taken it on.
 
     Attributes
     ----------
+    liveness
+        How the sensor is doing.
     windows_scored
         Windows that were scored.
     gaps
@@ -117,32 +131,37 @@ class Pipeline:
     """
 
     def __init__(
-        self, sensor: str, *, rate_hz: int, spec: FrontEndSpec, scorer: SiteScorer, decision: Decision, leaking: bool
+        self,
+        sensor: str,
+        *,
+        rate_hz: int,
+        spec: FrontEndSpec,
+        scorer: SiteScorer,
+        decision: Decision,
+        leaking: bool = False,
+        acknowledged: bool = False,
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._decision = decision
         self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
-        self._decider = Decider(policy(decision, spec), leaking=leaking)
-        self._flatline = Flatline(rate_hz)
-        self._last_clip = -1
-        self._flat_windows = 0
+        self._decider = Decider(policy(decision, spec), leaking=leaking, acknowledged=acknowledged)
+        self._vital_signs = VitalSigns(rate_hz)
+        self._deaf_windows = 0
+        self.liveness = Liveness()
         self.windows_scored = 0
         self.gaps = 0
 
     @property
     def windows_skipped(self) -> int:
-        """Windows that were not scored: they held lost audio, or audio that stood still."""
-        return self._front_end.windows_skipped + self._flat_windows
+        """Windows that were not scored: they held lost audio, or audio that can't be that of a pipe."""
+        return self._front_end.windows_skipped + self._deaf_windows
 
     def hear(self, piece: Block | Gap) -> list[Report]:
         """Take the next piece of audio, of shape (n, 1)."""
         if isinstance(piece, Gap):
             return [self._lose(piece)]
         samples = piece.samples[:, 0]
-        self._flatline.push(samples, piece.first_index)
-        clipped = abs(samples) >= CLIP_LEVEL
-        if clipped.any():
-            self._last_clip = piece.first_index + int(clipped.nonzero()[0][-1])
+        self._vital_signs.push(samples, piece.first_index)
         return [self._judge(window) for window in self._front_end.push(samples)]
 
     def _lose(self, gap: Gap) -> Report:
@@ -150,29 +169,35 @@ class Pipeline:
         self._front_end.lose(gap.length)
         position_s = gap.end_index / self._rate_hz
         previous = self._decider.state
+        reason = f"{gap.length / self._rate_hz:.2f} s of audio lost: {gap.reason}"
         return Report(
             sensor=self._sensor,
             position_s=position_s,
             previous=previous,
-            state=self._decider.miss(position_s, silent=False),
-            reason=f"{gap.length / self._rate_hz:.2f} s of audio lost: {gap.reason}",
+            state=self._decider.miss(position_s, Miss.LOST),
+            reason=reason,
+            ailment=Ailment(Cause.LOST, True, reason),
+            condition=self.liveness.lose(position_s, reason),
         )
 
     def _judge(self, window: Window) -> Report:
         previous = self._decider.state
         first = math.floor(window.start_s * self._rate_hz)
-        flat = self._flatline.overlaps(first, math.ceil(window.end_s * self._rate_hz))
-        clipped = self._last_clip >= first
-        if flat or window.level_db is None:
-            self._flat_windows += 1
+        vitals = self._vital_signs.of(first, math.ceil(window.end_s * self._rate_hz))
+        ailment = examine(vitals, window.level_db, quietest_db=self._scorer.quietest_db)
+        condition = self.liveness.hear(window.end_s, ailment)
+        if ailment is not None and ailment.deafening:
+            self._deaf_windows += 1
             return Report(
                 sensor=self._sensor,
                 window=window.index,
                 position_s=window.end_s,
-                clipped=clipped,
+                level_db=window.level_db,
                 previous=previous,
-                state=self._decider.miss(window.end_s, silent=True),
-                reason="the audio stands still: digital silence, a dead cable or a stuck converter",
+                state=self._decider.miss(window.end_s, Miss.FLAT),
+                reason=ailment.text,
+                ailment=ailment,
+                condition=condition,
             )
         began_s = time.perf_counter()
         score = self._scorer.score(window)
@@ -190,7 +215,8 @@ class Pipeline:
             decades=score.decades,
             error=score.error,
             level_db=window.level_db,
-            clipped=clipped,
+            ailment=ailment,
+            condition=condition,
             previous=previous,
             state=state,
             score_ms=score_ms,
@@ -200,7 +226,7 @@ class Pipeline:
 
     def _reason(self, state: State) -> str:
         rules = self._decision
-        level = f"1 in 10^{rules.raise_decades:g} normal windows"
+        level = f"1 in 10^{rules.raise_level:.3g} normal windows"
         share = f"{100 - rules.low_percentile:g} % of the windows"
         stays = f"{share} of the last {rules.horizon_s:g} s sound rarer than {level}"
         return {
@@ -208,5 +234,7 @@ class Pipeline:
             State.QUIET: "sounds as this pipe does when it is well",
             State.WARNING: stays,
             State.LEAK: f"{stays}, and did {rules.recheck_s:g} s before",
+            State.ACKNOWLEDGED: f"{stays}; somebody has taken it on",
+            State.NOISY: "something louder than the pipe drowns it",
             State.FAULT: "hears nothing that could be scored",
         }[state]

@@ -24,6 +24,7 @@ from hydroear.config import schema
 from hydroear.decide import State
 from hydroear.dsp import FrontEndSpec, Window
 from hydroear.errors import AudioError, CalibrationError, LinkError, UsageError
+from hydroear.health import Cause
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.mqtt import payloads
 from hydroear.outbox import Outbox
@@ -152,7 +153,7 @@ def replay(
                     outbox=outbox,
                     stamp=stamp,
                     bundle_sha256=bundle.sha256,
-                    raise_decades=decision.raise_decades,
+                    decision=decision,
                     state_every_s=publish.state_every_s,
                     update_every_s=publish.event_update_every_s,
                 )
@@ -182,7 +183,7 @@ def _play(
                     decades.append(report.decades)
                 if report.event == "open":
                     opened.append(round(report.position_s, 3))
-                clipped += report.clipped
+                clipped += report.ailment is not None and report.ailment.cause is Cause.CLIPPED
                 last = report
                 if reporter is not None:
                     reporter.take(report, pipeline)

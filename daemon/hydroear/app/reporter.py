@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from hydroear.app.pipeline import Pipeline, Report
+from hydroear.config.schema import Decision
 from hydroear.decide import OpenEvent, State
 from hydroear.message import Kind, Message
 from hydroear.mqtt import payloads, topics
@@ -28,8 +29,8 @@ class Reporter:
         Where messages wait; it also remembers the open event.
     stamp
         Makes the stamp of a message from its number.
-    bundle_sha256, raise_decades
-        What the scores were made with and held against.
+    bundle_sha256, decision
+        What the scores were made with, and the rules they were held against.
     state_every_s, update_every_s
         Longest time, in the stream, without a message about the state and about an open event.
     """
@@ -42,12 +43,12 @@ class Reporter:
         outbox: Outbox,
         stamp: Stamper,
         bundle_sha256: str,
-        raise_decades: float,
+        decision: Decision,
         state_every_s: float,
         update_every_s: float,
     ) -> None:
         self._unit, self._sensor, self._outbox, self._stamp = unit, sensor, outbox, stamp
-        self._bundle_sha256, self._raise_decades = bundle_sha256, raise_decades
+        self._bundle_sha256, self._decision = bundle_sha256, decision
         self._state_every_s, self._update_every_s = state_every_s, update_every_s
         self._seq = itertools.count()
         self._told_s: float | None = None
@@ -58,8 +59,7 @@ class Reporter:
     def take(self, report: Report, pipeline: Pipeline) -> None:
         """Queue what this report gives reason to say."""
         if report.event == "open":
-            opened = datetime.now(UTC)
-            self.event = OpenEvent(f"{self._sensor}-{opened:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}", opened)
+            self.event = self._open()
             self._say(report, "open")
         elif report.event == "close":
             self._say(report, "close")
@@ -77,26 +77,38 @@ class Reporter:
         """Close the open event because the recording it was heard in has ended."""
         self._say(replace(report, reason="the recording ended"), "close")
 
+    def _open(self) -> OpenEvent:
+        now = self._stamp(0)
+        return OpenEvent(
+            event_id=f"{self._sensor}-{now.time:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+            opened_time=now.time,
+            clock_set=now.clock == "synchronised",
+            opened_monotonic_s=time.monotonic(),
+            boot_id=now.boot_id,
+        )
+
     def _say(self, report: Report, phase: payloads.Phase) -> None:
+        assert self.event is not None
+        stamp = self._stamp(self.event.seq)
+        if stamp.clock == "synchronised":
+            self.event = self.event.set_right(stamp.time, monotonic_s=time.monotonic(), boot_id=stamp.boot_id)
         event = self.event
-        assert event is not None
         self._updated_s = report.position_s
         body = payloads.Event(
             event_id=event.event_id,
             sensor=self._sensor,
             phase=phase,
-            state="quiet" if report.state is State.QUIET else "leak",
+            state="quiet" if report.state is State.QUIET else "acknowledged" if event.acknowledged else "leak",
             opened_time=event.opened_time,
             position_s=round(report.position_s, 3),
             score_decades=round(report.decades or 0.0, 3),
             level_db=_rounded(report.level_db),
-            raise_decades=self._raise_decades,
+            raise_decades=round(self._decision.raise_level, 3),
+            false_alarms_per_month=self._decision.false_alarms_per_month,
             bundle=self._bundle_sha256,
             reason=report.reason,
         )
-        message = Message(
-            topics.event(self._unit, event.event_id), payloads.encode(body, self._stamp(event.seq)), Kind.EVENT
-        )
+        message = Message(topics.event(self._unit, event.event_id), payloads.encode(body, stamp), Kind.EVENT)
         if phase == "close":
             self.event = None
             self._outbox.put(message, forget=self._sensor)

@@ -26,6 +26,7 @@ from hydroear.capture import Source, open_source
 from hydroear.config import schema
 from hydroear.decide import State
 from hydroear.errors import AudioError, CaptureError
+from hydroear.health import Cause
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
 from hydroear.mqtt import payloads, topics
@@ -41,8 +42,8 @@ log = logging.getLogger(__name__)
 DRAIN_S = 3.0
 """How long a stopping unit waits for the broker to take what is queued."""
 
-CLIPPING_REMINDER_S = 3600.0
-"""How often, in the stream, a sensor that clips is complained of."""
+REMINDER_S = 3600.0
+"""How often, in the stream, one thing that is wrong with a sensor is complained of."""
 
 _LATENCIES = 1000
 
@@ -56,7 +57,7 @@ class Ear:
     pipeline: Pipeline
     reporter: Reporter
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
-    clipping_told_s: float | None = None
+    complained_s: dict[Cause, float] = field(default_factory=dict)
 
 
 def load_site(path: Path, *, required: bool) -> SiteCalibration | None:
@@ -156,7 +157,7 @@ class Unit:
             outbox=self._outbox,
             stamp=self._stamp,
             bundle_sha256=bundle.sha256,
-            raise_decades=config.decision.raise_decades,
+            decision=config.decision,
             state_every_s=config.publish.state_every_s,
             update_every_s=config.publish.event_update_every_s,
         )
@@ -169,6 +170,7 @@ class Unit:
             scorer=scorer,
             decision=config.decision,
             leaking=reporter.event is not None,
+            acknowledged=reporter.event is not None and reporter.event.acknowledged,
         )
         return Ear(sensor.id, source, pipeline, reporter)
 
@@ -257,15 +259,21 @@ class Unit:
     def _tell(self, ear: Ear, report: Report) -> None:
         if report.score_ms is not None:
             ear.latencies_ms.append(report.score_ms)
-        if report.clipped and (
-            ear.clipping_told_s is None or report.position_s - ear.clipping_told_s >= CLIPPING_REMINDER_S
-        ):
-            ear.clipping_told_s = report.position_s
-            log.warning("%s: clipped at %.1f s; lower the gain of the sensor", ear.sensor, report.position_s)
+        self._complain(ear, report)
         ear.reporter.take(report, ear.pipeline)
         self._display(report)
         if report.score_ms is not None or report.state is State.FAULT:
             self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
+
+    def _complain(self, ear: Ear, report: Report) -> None:
+        """Log what is wrong with a sensor's audio, each cause now and then; lost audio its source has logged."""
+        ailment = report.ailment
+        if ailment is None or ailment.cause is Cause.LOST:
+            return
+        told_s = ear.complained_s.get(ailment.cause)
+        if told_s is None or report.position_s - told_s >= REMINDER_S:
+            ear.complained_s[ailment.cause] = report.position_s
+            log.warning("%s: at %.1f s %s", ear.sensor, report.position_s, ailment.text)
 
     def _birth(self) -> bytes:
         body = payloads.Birth(
@@ -301,6 +309,8 @@ def _sensor_health(ear: Ear) -> payloads.SensorHealth:
         gaps=ear.pipeline.gaps,
         score_p50_ms=p50,
         score_p95_ms=p95,
+        condition=ear.pipeline.liveness.condition.value,
+        ailment=ear.pipeline.liveness.ailment,
     )
 
 

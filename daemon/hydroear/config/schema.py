@@ -7,8 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hydroear.config.budget import raise_decades
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 NAME_EXPECTED = "1 to 63 letters, digits, _ . or -, the first a letter or digit"
+MAX_DECADES = 12.0
+"""Where tail probabilities are cut off."""
 Identifier = Annotated[str, Field(pattern=NAME_PATTERN, json_schema_extra={"expected": NAME_EXPECTED})]
 
 
@@ -57,26 +61,62 @@ class Sensor(Section):
 class Decision(Section):
     """When a run of abnormal windows becomes a warning, a leak, and quiet again."""
 
-    horizon_s: Annotated[float, Field(ge=1, le=86400, description="how long it must stay abnormal to warn")] = 60.0
+    false_alarms_per_month: Annotated[
+        float,
+        Field(gt=0, le=1000, description="budget of false alarms of a sensor, from which the raise level follows"),
+    ] = 0.1
+    horizon_s: Annotated[float, Field(ge=1, le=86400, description="how long it must stay abnormal to warn")] = 600.0
     low_percentile: Annotated[
-        float, Field(ge=0, le=50, description="percentile of the site score that must be over the raise level")
+        float, Field(ge=0, le=40, description="percentile of the site score that must be over the raise level")
     ] = 20.0
     raise_decades: Annotated[
-        float, Field(gt=0, le=12, description="raise level: minus log10 of the normal tail probability")
-    ] = 2.0
-    clear_decades: Annotated[float, Field(gt=0, le=12, description="clear level, below the raise level")] = 1.0
+        float | None,
+        Field(
+            gt=0,
+            le=MAX_DECADES,
+            description="raise level: minus log10 of the normal tail probability; default: the budget's",
+        ),
+    ] = None
+    clear_decades: Annotated[
+        float | None, Field(gt=0, le=MAX_DECADES, description="clear level; default: half of the raise level")
+    ] = None
     recheck_s: Annotated[
         float, Field(ge=0, le=86400, description="a warning that still stands after this long is a leak")
-    ] = 30.0
+    ] = 300.0
     clear_s: Annotated[float, Field(ge=1, le=86400, description="how long it must stay normal to be quiet again")] = (
-        60.0
+        600.0
     )
+    hold_off_s: Annotated[
+        float, Field(ge=0, le=86400, description="no other leak is called for so long after one was over")
+    ] = 0.0
+
+    @property
+    def raise_level(self) -> float:
+        """The raise level in force, in decades."""
+        if self.raise_decades is not None:
+            return self.raise_decades
+        return raise_decades(
+            false_alarms_per_month=self.false_alarms_per_month,
+            horizon_s=self.horizon_s,
+            low_percentile=self.low_percentile,
+        )
+
+    @property
+    def clear_level(self) -> float:
+        """The clear level in force, in decades."""
+        return 0.5 * self.raise_level if self.clear_decades is None else self.clear_decades
 
     @model_validator(mode="after")
-    def _hysteresis(self) -> Decision:
-        if self.clear_decades >= self.raise_decades:
+    def _levels(self) -> Decision:
+        if not 0.0 < self.raise_level <= MAX_DECADES:
             raise ValueError(
-                f"clear_decades {self.clear_decades:g} is not below raise_decades {self.raise_decades:g}: "
+                f"false_alarms_per_month {self.false_alarms_per_month:g} with horizon_s {self.horizon_s:g} asks for a "
+                f"raise level of {self.raise_level:.1f} decades, but scores go from 0 to {MAX_DECADES:g}: change the "
+                "budget or the horizon"
+            )
+        if self.clear_level >= self.raise_level:
+            raise ValueError(
+                f"clear_decades {self.clear_level:g} is not below raise_decades {self.raise_level:.3g}: "
                 "lower the clear level"
             )
         return self

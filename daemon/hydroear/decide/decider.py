@@ -15,13 +15,32 @@ _COVERAGE = 0.5
 
 
 class State(StrEnum):
-    """What a sensor says of its pipe; ``learning`` until it has listened for one horizon."""
+    """What a sensor says of its pipe.
+
+    ``learning`` until it has listened for one horizon; ``acknowledged`` is a leak that somebody has taken on. In
+    ``noisy`` and ``fault`` it cannot judge, because of something louder than the pipe or because it hears nothing: they
+    hide the state that will come back, and never become a leak.
+    """
 
     LEARNING = "learning"
     QUIET = "quiet"
     WARNING = "warning"
     LEAK = "leak"
+    ACKNOWLEDGED = "acknowledged"
+    NOISY = "noisy"
     FAULT = "fault"
+
+
+class Miss(StrEnum):
+    """Why audio could not be scored.
+
+    Digital silence and the like are a fault at once, lost audio soon. What drowns the pipe makes a sensor noisy once it
+    has taken up half of a horizon.
+    """
+
+    FLAT = "flat"
+    LOST = "lost"
+    DROWNED = "drowned"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +60,8 @@ class Policy:
         A warning that holds after this long is a leak.
     clear_s
         How long scores must stay low for a leak to be over.
+    hold_off_s
+        For how long after a leak was over no other one is called.
     hop_s
         Seconds from one window to the next.
     """
@@ -51,6 +72,7 @@ class Policy:
     clear_decades: float
     recheck_s: float
     clear_s: float
+    hold_off_s: float
     hop_s: float
 
 
@@ -65,14 +87,17 @@ class Decider:
     ----------
     policy
         The rules.
-    leaking
-        Whether the sensor was in ``leak`` when it last stopped listening.
+    leaking, acknowledged
+        Whether the sensor was in ``leak`` when it last stopped listening, and whether somebody had taken it on.
     """
 
-    def __init__(self, policy: Policy, *, leaking: bool = False) -> None:
+    def __init__(self, policy: Policy, *, leaking: bool = False, acknowledged: bool = False) -> None:
         self._policy = policy
         self._state = State.LEAK if leaking else State.LEARNING
+        self._acknowledged = leaking and acknowledged
         self._deaf = False
+        self._drowned: deque[float] = deque()
+        self._held_off_until_s = self._muted_until_s = 0.0
         self._scores: deque[tuple[float, float]] = deque()
         self._listening_since_s: float | None = None
         self._warned_s = 0.0
@@ -80,13 +105,26 @@ class Decider:
 
     @property
     def state(self) -> State:
-        """The state now; ``fault`` hides the state that will come back when the sensor hears again."""
-        return State.FAULT if self._deaf else self._state
+        """The state now."""
+        if self._deaf:
+            return State.FAULT
+        if self._drowned and len(self._drowned) * self._policy.hop_s > _COVERAGE * self._policy.horizon_s:
+            return State.NOISY
+        return State.ACKNOWLEDGED if self._acknowledged else self._state
 
     @property
     def leaking(self) -> bool:
-        """Whether a leak is on, also while the sensor is deaf."""
+        """Whether a leak is on, also while the sensor cannot judge."""
         return self._state is State.LEAK
+
+    def acknowledge(self) -> State:
+        """Somebody has taken the leak on; nothing happens where there is none."""
+        self._acknowledged = self.leaking
+        return self.state
+
+    def mute(self, until_s: float) -> None:
+        """Call no leak until a time in the stream; a warning may stand, and is a leak if it still does then."""
+        self._muted_until_s = until_s
 
     def hear(self, end_s: float, decades: float) -> State:
         """Take the site score of a window that ends at `end_s` in the stream; times never fall."""
@@ -94,6 +132,7 @@ class Decider:
         if self._deaf:
             self._hear_again(end_s)
         self._heard_s = end_s
+        self._forget_drowned(end_s)
         if self._listening_since_s is None:
             self._listening_since_s = end_s
         self._scores.append((end_s, decades))
@@ -107,18 +146,34 @@ class Decider:
         if self._state is State.WARNING and low is not None:
             if low < policy.clear_decades:
                 self._state = State.QUIET
-            elif low >= policy.raise_decades and end_s - self._warned_s >= policy.recheck_s:
+            elif (
+                low >= policy.raise_decades
+                and end_s - self._warned_s >= policy.recheck_s
+                and end_s >= max(self._held_off_until_s, self._muted_until_s)
+            ):
                 self._state = State.LEAK
         elif self._state is State.LEAK:
             high = self._percentile(policy.clear_s, 100.0 - policy.low_percentile)
             if high is not None and high < policy.clear_decades:
-                self._state = State.QUIET
+                self._state, self._acknowledged = State.QUIET, False
+                self._held_off_until_s = end_s + policy.hold_off_s
         return self.state
 
-    def miss(self, end_s: float, *, silent: bool) -> State:
-        """Take note that audio up to `end_s` could not be scored: digital silence is a fault at once, a loss soon."""
-        self._deaf = self._deaf or silent or end_s - self._heard_s >= FAULT_AFTER_S
+    def miss(self, end_s: float, why: Miss) -> State:
+        """Take note that audio up to `end_s` could not be scored."""
+        if why is Miss.DROWNED:
+            if self._deaf:
+                self._hear_again(end_s)
+            self._heard_s = end_s
+            self._drowned.append(end_s)
+        else:
+            self._deaf = self._deaf or why is Miss.FLAT or end_s - self._heard_s >= FAULT_AFTER_S
+        self._forget_drowned(end_s)
         return self.state
+
+    def _forget_drowned(self, end_s: float) -> None:
+        while self._drowned and self._drowned[0] <= end_s - self._policy.horizon_s:
+            self._drowned.popleft()
 
     def _hear_again(self, end_s: float) -> None:
         """A recheck counts only what was heard; a warning from before a whole horizon of deafness is void."""

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 
 Clock = Literal["synchronised", "unsynchronised", "unknown"]
 Availability = Literal["online", "offline"]
-SensorState = Literal["learning", "quiet", "warning", "leak", "fault"]
-EventState = Literal["quiet", "warning", "leak"]
+SensorState = Literal["learning", "quiet", "warning", "leak", "acknowledged", "noisy", "fault"]
+SensorCondition = Literal["healthy", "degraded", "recovering", "failed"]
+EventState = Literal["quiet", "leak", "acknowledged"]
 Phase = Literal["open", "update", "close"]
 
 
@@ -80,11 +81,15 @@ class SensorHealth:
     Attributes
     ----------
     windows_scored, windows_skipped
-        Windows scored, and windows left out because of a gap or digital silence.
+        Windows scored, and windows left out because audio was lost or can't be that of a pipe.
     gaps
         Times that samples were lost.
     score_p50_ms, score_p95_ms
         Median and 95th percentile of the time one window takes to score; None before the first.
+    condition
+        Whether the sensor can be believed.
+    ailment
+        What is wrong with its audio, in plain words; empty while it is healthy.
     """
 
     windows_scored: int
@@ -92,6 +97,8 @@ class SensorHealth:
     gaps: int
     score_p50_ms: float | None
     score_p95_ms: float | None
+    condition: SensorCondition
+    ailment: str
 
 
 @dataclass(frozen=True)
@@ -167,8 +174,8 @@ class Event:
         Place in the stream of the window that made this step.
     score_decades, level_db
         As in :class:`State`.
-    raise_decades
-        The raise level the score was held against.
+    raise_decades, false_alarms_per_month
+        The raise level the score was held against, and the budget of false alarms of a sensor.
     bundle
         SHA-256 of the model bundle that scored, hexadecimal.
     reason
@@ -185,6 +192,7 @@ class Event:
     score_decades: float
     level_db: float | None
     raise_decades: float
+    false_alarms_per_month: float
     bundle: str
     reason: str
 

@@ -28,6 +28,7 @@ MIN_INDEPENDENT_WINDOWS = 3
 CONDITION_S = 60.0
 """For how long a pipe's operating condition is taken to last. A choice; every stretch of audio has its own."""
 
+_QUIETEST_PERCENTILE = 1.0
 _KEPT = 0.75
 _TRIMMING_STEPS = 4
 
@@ -126,8 +127,8 @@ class SiteCalibration:
         Distribution of :attr:`Parts.fused`.
     windows
         Number of windows learned from.
-    level_db
-        Mean level of those windows.
+    level_db, quietest_db
+        Mean level of those windows, and the level that one in a hundred of them stays below.
     where
         What errors call it: the file it was read from.
     """
@@ -142,6 +143,7 @@ class SiteCalibration:
     fused: Distribution
     windows: int
     level_db: float
+    quietest_db: float
     where: str = "calibration"
 
     def parts(self, score: Score) -> Parts:
@@ -168,6 +170,7 @@ class SiteCalibration:
             "fused": asdict(self.fused),
             "windows": self.windows,
             "level_db": self.level_db,
+            "quietest_db": self.quietest_db,
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +212,8 @@ class SiteCalibration:
                 likeness=_distribution(document["likeness"]),
                 fused=_distribution(document["fused"]),
                 windows=int(document["windows"]),
-                level_db=float(document["level_db"]),
+                level_db=float(_finite(document["level_db"])),
+                quietest_db=float(_finite(document["quietest_db"])),
                 where=str(path),
             )
         except OSError as error:
@@ -300,6 +304,11 @@ class SiteScorer:
             conditions=len(bundle.normal_errors) * bundle.front_end.window_hop_s / CONDITION_S,
             expected_deviation=expected_deviations(bundle)[0].error,
         )
+
+    @property
+    def quietest_db(self) -> float | None:
+        """Level of the quietest windows when the site was learned; None where it is not calibrated."""
+        return None if self._site is None else self._site.quietest_db
 
     def score(self, window: Window) -> SiteScore:
         """Score one window."""
@@ -398,6 +407,7 @@ def calibrate(
         fused=Distribution.of(fused, conditions=conditions, expected_deviation=expected_fused),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
+        quietest_db=float(np.percentile(levels_db, _QUIETEST_PERCENTILE)),
     )
 
 
