@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(verbs, common)
     _add_calibrate(verbs, common)
     _add_selftest(verbs, common)
+    _add_watch(verbs, common)
     return parser
 
 
@@ -250,6 +251,22 @@ def _selftest(args: argparse.Namespace) -> int:
     from hydroear.selftest.cli import run
 
     return run(args.config, as_json=args.json)
+
+
+def _add_watch(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    watch = verbs.add_parser("watch", parents=[common], help="look at a running unit: states, levels and scores, live")
+    watch.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
+    watch.add_argument("--json", action="store_true", help="one JSON line a window and a change of state")
+    watch.set_defaults(func=_watch)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from hydroear.app.live import listen
+    from hydroear.app.watch import watch
+    from hydroear.config.loader import load_config
+
+    watch(listen(load_config(args.config).live_path), sys.stdout, as_json=args.json)
+    return 0
 
 
 def _add_hearing(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,40 @@ _COLOURS = {
 }
 
 
+def describe(report: Report) -> list[dict[str, Any]]:
+    """A report as JSON objects: one for its window, one for a change of state."""
+    lines: list[dict[str, Any]] = []
+    if report.window is not None:
+        lines.append(
+            {
+                "kind": "window",
+                "sensor": report.sensor,
+                "window": report.window,
+                "position_s": round(report.position_s, 3),
+                "scored": report.decades is not None,
+                "score_decades": _rounded(report.decades),
+                "error": _rounded(report.error, 6),
+                "level_db": _rounded(report.level_db),
+                "ailment": None if report.ailment is None else report.ailment.cause.value,
+                "state": report.state.value,
+                "condition": report.condition.value,
+            }
+        )
+    if report.changed:
+        lines.append(
+            {
+                "kind": "state",
+                "sensor": report.sensor,
+                "position_s": round(report.position_s, 3),
+                "previous": report.previous.value,
+                "state": report.state.value,
+                "event": report.event,
+                "reason": report.reason,
+            }
+        )
+    return lines
+
+
 class JsonLines:
     """One JSON object a line: one for every window, one for every change of state.
 
@@ -38,32 +72,8 @@ class JsonLines:
 
     def __call__(self, report: Report) -> None:
         """Write what the report tells."""
-        if report.window is not None:
-            self._write(
-                kind="window",
-                sensor=report.sensor,
-                window=report.window,
-                position_s=round(report.position_s, 3),
-                scored=report.decades is not None,
-                score_decades=_rounded(report.decades),
-                error=_rounded(report.error, 6),
-                level_db=_rounded(report.level_db),
-                ailment=None if report.ailment is None else report.ailment.cause.value,
-                state=report.state.value,
-            )
-        if report.changed:
-            self._write(
-                kind="state",
-                sensor=report.sensor,
-                position_s=round(report.position_s, 3),
-                previous=report.previous.value,
-                state=report.state.value,
-                event=report.event,
-                reason=report.reason,
-            )
-
-    def _write(self, **values: Any) -> None:
-        print(json.dumps(values, allow_nan=False), file=self._out, flush=True)
+        for line in describe(report):
+            print(json.dumps(line, allow_nan=False), file=self._out, flush=True)
 
 
 class Lines:
@@ -120,11 +130,19 @@ class Progress:
 
 def headline(report: Report, *, colour: bool) -> str:
     """Time, sensor, state, level and score bar of a report, in one line."""
-    state = f"{report.state.value:<12}"
-    if colour:
-        state = f"\x1b[{_COLOURS[report.state]}m{state}\x1b[0m"
-    level = "   -  dBFS" if report.level_db is None else f"{report.level_db:6.1f} dBFS"
-    return f"{report.position_s:8.1f} s  {report.sensor}  {state}  {level}  {bar(report.decades)}"
+    name = state_name(report.state.value, colour=colour)
+    return f"{report.position_s:8.1f} s  {report.sensor}  {name}  {level(report.level_db)}  {bar(report.decades)}"
+
+
+def state_name(state: str, *, colour: bool) -> str:
+    """A state in a column of fixed width, in its colour."""
+    name = f"{state:<12}"
+    return f"\x1b[{_COLOURS[State(state)]}m{name}\x1b[0m" if colour else name
+
+
+def level(level_db: float | None) -> str:
+    """A level in a column of fixed width."""
+    return "   -  dBFS" if level_db is None else f"{level_db:6.1f} dBFS"
 
 
 def bar(decades: float | None) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from hydroear import __version__
 from hydroear.app.clock import stamper
 from hydroear.app.display import Display
+from hydroear.app.live import LiveFeed
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
 from hydroear.capture import Source, open_source
@@ -142,9 +143,19 @@ class Unit:
         self._stamp = stamper(config.unit)
         self._outbox = self._parts.enter_context(Outbox(config.outbox_path))
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
+        self._feed = self._open_feed()
         self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
         self._runtime = runtime
         self._link = self._make_link() if config.mqtt is not None else None
+
+    def _open_feed(self) -> LiveFeed | None:
+        try:
+            feed = LiveFeed(self._config.live_path)
+        except OSError as error:
+            log.warning("%s: nobody can watch: %s", self._config.live_path, error)
+            return None
+        self._parts.callback(feed.close)
+        return feed
 
     def _ear(self, sensor: schema.Sensor, bundle: Bundle, runtime: Runtime) -> Ear:
         config = self._config
@@ -262,6 +273,8 @@ class Unit:
         self._complain(ear, report)
         ear.reporter.take(report, ear.pipeline)
         self._display(report)
+        if self._feed is not None:
+            self._feed(report)
         if report.score_ms is not None or report.state is State.FAULT:
             self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
 

@@ -163,6 +163,11 @@ class Config(Section):
         """Where messages and open events wait."""
         return self.state_dir / "outbox.sqlite"
 
+    @property
+    def live_path(self) -> Path:
+        """The socket at which a running unit tells what it hears."""
+        return self.state_dir / "live.sock"
+
     def site_path(self, sensor: Sensor) -> Path:
         """Where the calibration of a sensor is, or would be."""
         return sensor.site or self.state_dir / "site" / f"{sensor.id}.json"
