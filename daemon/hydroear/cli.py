@@ -243,6 +243,8 @@ def _calibrate(args: argparse.Namespace) -> int:
 def _add_selftest(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     selftest = verbs.add_parser("selftest", parents=[common], help="tell whether the unit or the world is wrong")
     selftest.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
+    selftest.add_argument("--sensor", metavar="ID", help="listen to this sensor only")
+    selftest.add_argument("--tap", action="store_true", help="ask for a knock on the pipe, and hear it")
     selftest.add_argument("--json", action="store_true", help="the result as JSON")
     selftest.set_defaults(func=_selftest)
 
@@ -250,7 +252,7 @@ def _add_selftest(verbs: argparse._SubParsersAction[argparse.ArgumentParser], co
 def _selftest(args: argparse.Namespace) -> int:
     from hydroear.selftest.cli import run
 
-    return run(args.config, as_json=args.json)
+    return run(args.config, as_json=args.json, sensor=args.sensor, tap=args.tap)
 
 
 def _add_watch(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from hydroear.capture import microphone
 from hydroear.cli import main
 from hydroear.model import SHIPPED_BUNDLE
 from hydroear.outbox import Outbox
+from hydroear.selftest import tap
 from virtual_microphone import virtual_microphone
 
 RATE_HZ = 16_000
@@ -66,13 +67,13 @@ def config(tmp_path: Path, calibration: Path) -> dict[str, Any]:
 def selftest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Selftest:
     """Run the self-test of a configuration: exit code, and the JSON with its stages by name."""
 
-    def run(config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def run(config: dict[str, Any], *options: str, limit_s: float = LIMIT_S) -> tuple[int, dict[str, Any]]:
         path = tmp_path / "unit.yaml"
         path.write_text(yaml.safe_dump(config))
         capsys.readouterr()
         began_s = time.monotonic()
-        code = main(["selftest", "-c", str(path), "--json"])
-        assert time.monotonic() - began_s < LIMIT_S
+        code = main(["selftest", "-c", str(path), "--json", *options])
+        assert time.monotonic() - began_s < limit_s
         report = json.loads(capsys.readouterr().out)
         stages = {stage["stage"]: stage for stage in report["stages"]}
         assert len(stages) == len(report["stages"])
@@ -112,6 +113,8 @@ def test_a_unit_that_works_passes_every_stage_and_is_left_as_it_was(
         "runtime": "pass",
         "latency": results(report)["latency"],  # the machine's own
         "state": "pass",
+        "machine": results(report)["machine"],  # so are these two
+        "clock": results(report)["clock"],
         "source pipe": "pass",
         "sound pipe": "pass",
         "calibration pipe": "pass",
@@ -322,3 +325,36 @@ def test_every_problem_of_a_configuration_is_a_row_and_the_exit_code_is_two(
     assert {stage["stage"] for stage in report["stages"]} == {"config"}
     assert any("'abacus'" in stage["measured"] for stage in report["stages"])
     assert any("colour" in stage["measured"] for stage in report["stages"])
+
+
+@pytest.mark.parametrize("knocks", [True, False])
+def test_a_knock_on_the_pipe_is_asked_for_and_heard(
+    knocks: bool, tmp_path: Path, config: dict[str, Any], selftest: Selftest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tap, "PATIENCE_S", 8.0)
+    sound = hiss(60.0)
+    if knocks:  # every two seconds once the pipe was calm for long enough to be asked
+        ring = np.exp(-np.arange(800) / 80.0).astype(np.float32)
+        for second in range(14, 60, 2):
+            sound[second * RATE_HZ : second * RATE_HZ + 800] += 0.8 * ring
+    source = {"type": "microphone", "device": "alsa:leakmic", "rate_hz": RATE_HZ}
+    config["sensors"].append({"id": "mic", "source": source, "site": config["sensors"][0]["site"]})
+    with virtual_microphone(tmp_path, sound):
+        code, report = selftest(config, "--sensor", "mic", "--tap", limit_s=60.0)
+    stage = report["stages"]["tap mic"]
+    assert "source pipe" not in report["stages"]
+    if knocks:
+        assert (code, stage["result"]) == (0, "pass"), stage
+        assert stage["values"]["knock_over_calm_db"] > 20.0
+    else:
+        assert (code, stage["result"]) == (1, "fail")
+        assert "no knock heard" in stage["measured"]
+
+
+def test_a_sensor_that_is_not_configured_cannot_be_tested(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "unit.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert main(["selftest", "-c", str(path), "--sensor", "hydrant-9"]) == 2
+    assert "no sensor 'hydrant-9'; expected one of: pipe" in capsys.readouterr().err

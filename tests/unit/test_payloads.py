@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hydroear.mqtt import topics
-from hydroear.mqtt.payloads import Birth, Body, Event, Health, SensorHealth, Stamp, State, Status, encode
+from hydroear.mqtt.payloads import Birth, Body, Event, Health, SelfTest, SensorHealth, Stamp, State, Status, encode
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "payloads"
 STAMP = Stamp(
@@ -48,6 +48,19 @@ EXAMPLES: list[Body] = [
         false_alarms_per_month=0.1,
         bundle=BUNDLE,
         reason="over the raise level for 60 s",
+    ),
+    SelfTest(
+        "warn",
+        [
+            {
+                "stage": "machine",
+                "result": "warn",
+                "measured": "812 MiB of memory free, 74 °C",
+                "expected": "below 70 °C",
+                "fix": "shade the unit or give it air",
+                "values": {"temperature_c": 74.0},
+            }
+        ],
     ),
 ]
 each_kind = pytest.mark.parametrize("body", EXAMPLES, ids=lambda body: body.kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -16,8 +17,10 @@ from hydroear.errors import CaptureError
 from hydroear.selftest import Finding, Result, overall
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.cli import table
+from hydroear.selftest.machine import judge_clock, judge_machine, look_at_machine
 from hydroear.selftest.model import judge_latency
 from hydroear.selftest.sensor import Heard, judge_sound, judge_source
+from hydroear.selftest.tap import KNOCK_DB, knock_over_calm_db
 
 RATE_HZ = 16_000
 HISS = np.random.default_rng(0).normal(scale=0.01, size=3 * RATE_HZ).astype(np.float32)
@@ -111,3 +114,82 @@ def test_the_table_is_coloured_on_request_and_its_columns_stay_aligned() -> None
     assert head.index("expected") == first.index("wellness") == second.index("wellness")
     assert "do: mend it" in plain
     assert max(map(len, plain.splitlines())) <= 120
+
+
+def test_a_sensor_that_is_off_zero_or_far_fainter_than_at_its_commissioning_is_told_apart() -> None:
+    spec = FrontEndSpec()
+    assert judge_sound("sound", heard(HISS), spec, quietest_db=-50.0).result is Result.PASS
+    faint = judge_sound("sound", heard(HISS), spec, quietest_db=-15.0)
+    assert (faint.result, faint.expected) == (Result.FAIL, "at least -15 dBFS or so")
+    assert "fainter than the quietest of the commissioning" in faint.measured
+    assert "check the mounting" in faint.fix
+    assert judge_sound("sound", heard(HISS + np.float32(0.3))).result is Result.FAIL
+    assert judge_sound("sound", heard(HISS + np.float32(0.05))).result is Result.WARN
+
+
+def kernel(root: Path, **files: str) -> Path:
+    """A tree of the kernel's files; no machine here has the sensors of a Raspberry Pi."""
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("soc_firmware", "soc:firmware")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "result", "told"),
+    [
+        ({}, Result.SKIP, "the kernel tells neither"),
+        ({"proc__meminfo": "MemTotal: 9 kB\nMemAvailable:   409600 kB\n"}, Result.PASS, "400 MiB of memory free"),
+        ({"proc__meminfo": "MemAvailable: 20480 kB\n"}, Result.WARN, "20 MiB"),
+        ({"sys__class__thermal__thermal_zone0__temp": "41000\n"}, Result.PASS, "41 °C"),
+        (
+            {"sys__class__thermal__thermal_zone0__temp": "41000", "sys__class__thermal__thermal_zone1__temp": "72000"},
+            Result.WARN,
+            "72 °C",
+        ),
+        ({"sys__class__thermal__thermal_zone0__temp": "85000"}, Result.FAIL, "85 °C"),
+        ({"sys__class__thermal__thermal_zone0__temp": "no number"}, Result.SKIP, "the kernel tells neither"),
+        ({"sys__devices__platform__soc__soc_firmware__get_throttled": "0\n"}, Result.PASS, "supply strong enough"),
+        (
+            {"sys__devices__platform__soc__soc_firmware__get_throttled": "50000\n"},
+            Result.WARN,
+            "supply too weak at times since the start",
+        ),
+        ({"sys__devices__platform__soc__soc_firmware__get_throttled": "50005\n"}, Result.FAIL, "too weak now"),
+        (
+            {"sys__class__hwmon__hwmon1__name": "rpi_volt\n", "sys__class__hwmon__hwmon1__in0_lcrit_alarm": "1\n"},
+            Result.FAIL,
+            "too weak now",
+        ),
+    ],
+)
+def test_memory_heat_and_voltage_are_read_from_the_kernel(
+    files: dict[str, str], result: Result, told: str, tmp_path: Path
+) -> None:
+    finding = judge_machine(look_at_machine(kernel(tmp_path, **files)))
+    assert finding.result is result
+    assert told in finding.measured
+    assert bool(finding.fix) == (result in (Result.WARN, Result.FAIL))
+
+
+def test_the_machine_it_runs_on_tells_its_memory() -> None:
+    machine = look_at_machine()
+    assert machine.free_bytes is not None
+    assert 1 << 20 < machine.free_bytes < 1 << 45
+
+
+def test_a_clock_that_is_not_synchronised_is_warned_of() -> None:
+    assert judge_clock("synchronised").result is Result.PASS
+    assert judge_clock("unsynchronised").result is Result.WARN
+    assert judge_clock("unknown").result is Result.SKIP
+
+
+def test_a_knock_stands_out_from_the_calm_and_a_loud_pipe_does_not() -> None:
+    knocked = HISS.copy()
+    ring = np.arange(400) / RATE_HZ
+    knocked[RATE_HZ : RATE_HZ + 400] += np.float32(0.5) * np.exp(-ring / 0.005).astype(np.float32)
+    assert knock_over_calm_db(HISS, knocked, RATE_HZ) > KNOCK_DB
+    assert knock_over_calm_db(HISS, HISS[::-1], RATE_HZ) < 3.0
+    assert knock_over_calm_db(HISS, 2.0 * HISS, RATE_HZ) < 9.0
+    assert knock_over_calm_db(HISS, HISS + np.float32(0.5), RATE_HZ) < 3.0

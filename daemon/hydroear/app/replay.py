@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hydroear.app.clock import stamper
 from hydroear.app.display import Display, Progress
 from hydroear.app.pipeline import Pipeline, Report, front_end_of
 from hydroear.app.reporter import Reporter
+from hydroear.app.stamper import stamper
 from hydroear.app.unit import DRAIN_S
 from hydroear.audio import open_recording
 from hydroear.audio.flatline import Flatline

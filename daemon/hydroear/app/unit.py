@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,21 +18,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hydroear import __version__
-from hydroear.app.clock import stamper
 from hydroear.app.display import Display
 from hydroear.app.live import LiveFeed
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
+from hydroear.app.stamper import stamper
 from hydroear.capture import Source, open_source
 from hydroear.config import schema
 from hydroear.decide import State
-from hydroear.errors import AudioError, CaptureError
+from hydroear.errors import AudioError, CaptureError, OutboxError
 from hydroear.health import Cause
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
 from hydroear.mqtt import payloads, topics
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
+from hydroear.selftest import Result, examine_unit, overall
+from hydroear.selftest.cli import stages
 from hydroear.service.notify import Notifier
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 3.0
 """How long a stopping unit waits for the broker to take what is queued."""
+
+SELFTEST_AFTER_S = 5.0
+"""A unit that has just started hears first, and examines itself then."""
 
 REMINDER_S = 3600.0
 """How often, in the stream, one thing that is wrong with a sensor is complained of."""
@@ -211,6 +216,7 @@ class Unit:
             self._link.start()
         for thread in threads:
             thread.start()
+        threading.Thread(target=self._test_itself, name="selftest", daemon=True).start()
         try:
             health_s = time.monotonic()
             seq = 0
@@ -299,6 +305,22 @@ class Unit:
 
     def _status(self, availability: payloads.Availability) -> bytes:
         return payloads.encode(payloads.Status(availability), self._stamp(0))
+
+    def _test_itself(self) -> None:
+        """Examine the unit once, beside the hearing, and tell the control room what was found."""
+        if self._stopping.wait(SELFTEST_AFTER_S):
+            return
+        findings = examine_unit(self._config)
+        for finding in findings:
+            if finding.result is Result.FAIL:
+                log.error("selftest: %s: %s; %s", finding.stage, finding.measured, finding.fix)
+        body = payloads.SelfTest(overall(findings).value, stages(findings))
+        with suppress(OutboxError):  # a unit that stops meanwhile has nobody to tell
+            self._outbox.put(
+                Message(
+                    topics.selftest(self._config.unit), payloads.encode(body, self._stamp(0)), Kind.HEALTH, retain=True
+                )
+            )
 
     def _health(self, seq: int) -> Message:
         body = payloads.Health(

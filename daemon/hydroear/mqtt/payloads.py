@@ -6,14 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-Clock = Literal["synchronised", "unsynchronised", "unknown"]
+from hydroear.health.clock import Clock
+
 Availability = Literal["online", "offline"]
 SensorState = Literal["learning", "quiet", "warning", "leak", "acknowledged", "noisy", "fault"]
 SensorCondition = Literal["healthy", "degraded", "recovering", "failed"]
 EventState = Literal["quiet", "leak", "acknowledged"]
 Phase = Literal["open", "update", "close"]
+StageResult = Literal["pass", "warn", "fail", "skip"]
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,24 @@ class Event:
     reason: str
 
 
-Body = Status | Birth | Health | State | Event
+@dataclass(frozen=True)
+class SelfTest:
+    """What the unit found when it examined itself.
+
+    Attributes
+    ----------
+    result
+        The worst of the stages.
+    stages
+        Each with ``stage``, ``result``, ``measured``, ``expected``, ``fix`` and ``values``.
+    """
+
+    kind: ClassVar = "selftest"
+    result: StageResult
+    stages: Sequence[Mapping[str, Any]]
+
+
+Body = Status | Birth | Health | State | Event | SelfTest
 
 
 def encode(body: Body, stamp: Stamp) -> bytes:

@@ -45,6 +45,11 @@ def reply(unit: str, request_id: str) -> str:
     return f"{ROOT}/{unit}/reply/{request_id}"
 
 
-def selftest(unit: str, nonce: str) -> str:
+def selftest(unit: str) -> str:
+    """What the unit found when it examined itself; retained."""
+    return f"{ROOT}/{unit}/selftest"
+
+
+def selftest_echo(unit: str, nonce: str) -> str:
     """Where a self-test sends a message to itself."""
     return f"{ROOT}/{unit}/selftest/{nonce}"

@@ -70,7 +70,7 @@ class _Call:
         nonce = uuid.uuid4().hex[:12]
         self._settings = settings
         self._client_id = f"hydroear-{unit}-selftest-{nonce}"
-        self._topic = topics.selftest(unit, nonce)
+        self._topic = topics.selftest_echo(unit, nonce)
         self._acl_fix = f"let this user write and read {topics.ROOT}/{unit}/#"
         self._client: Client | None = None
         self._accepted: Future[None] = Future()

@@ -10,10 +10,15 @@ from itertools import zip_longest
 from pathlib import Path
 
 from hydroear.config.loader import load_config
-from hydroear.errors import ConfigError
+from hydroear.config.schema import Config, Sensor
+from hydroear.errors import ConfigError, UsageError
+from hydroear.selftest.attempt import attempt
 from hydroear.selftest.examine import examine
-from hydroear.selftest.finding import Finding, Result, overall
+from hydroear.selftest.finding import Finding, Result, overall, skipped
+from hydroear.selftest.tap import CALM_S, PATIENCE_S, hear_knock
 
+TAP_S = CALM_S + PATIENCE_S + 20.0
+"""Until a knock test is given up; the device itself may take its time to start."""
 SCHEMA = "hydroear/selftest/1"
 
 _COLOURS = {Result.PASS: "32", Result.WARN: "33", Result.FAIL: "31;1", Result.SKIP: "2"}
@@ -22,8 +27,19 @@ _EXPECTED_WIDTH = 32
 _RESULT_WIDTH = len(Result.PASS)
 
 
-def run(config_path: Path, *, as_json: bool) -> int:
+def run(config_path: Path, *, as_json: bool, sensor: str | None, tap: bool) -> int:
     """Examine the unit of a configuration and print what was found.
+
+    Parameters
+    ----------
+    config_path
+        The configuration.
+    as_json
+        Whether to print one JSON object rather than a table.
+    sensor
+        The only sensor to listen to; None for all.
+    tap
+        Whether to ask for a knock on the pipe, sensor by sensor, and hear it.
 
     Returns
     -------
@@ -38,18 +54,37 @@ def run(config_path: Path, *, as_json: bool) -> int:
         code = error.exit_code
     else:
         unit = config.unit
-        findings = examine(config)
+        sensors = _chosen(config, sensor)
+        findings = examine(config, sensors)
+        if tap:
+            findings += [_tap(chosen, findings) for chosen in sensors]
         code = 1 if overall(findings) is Result.FAIL else 0
     print(to_json(unit, findings) if as_json else table(findings, colour=sys.stdout.isatty()))
     return code
 
 
-def to_json(unit: str | None, findings: Sequence[Finding]) -> str:
-    """The findings as one JSON object; the unit is null where the configuration does not tell it."""
-    stages = [
+def _chosen(config: Config, name: str | None) -> list[Sensor]:
+    chosen = [sensor for sensor in config.sensors if name in (None, sensor.id)]
+    if not chosen:
+        known = ", ".join(sensor.id for sensor in config.sensors)
+        raise UsageError(f"no sensor {name!r}", where="--sensor", expected=f"one of: {known}")
+    return chosen
+
+
+def _tap(sensor: Sensor, findings: Sequence[Finding]) -> Finding:
+    stage = f"tap {sensor.id}"
+    source = next(finding for finding in findings if finding.stage == f"source {sensor.id}")
+    if source.result in (Result.FAIL, Result.SKIP):
+        return skipped(stage, source.measured if source.result is Result.SKIP else f"{source.stage} failed")
+    return attempt(stage, TAP_S, lambda: hear_knock(sensor, lambda text: print(text, file=sys.stderr, flush=True)))
+
+
+def stages(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """The findings as JSON objects."""
+    return [
         {
             "stage": finding.stage,
-            "result": finding.result,
+            "result": finding.result.value,
             "measured": finding.measured,
             "expected": finding.expected,
             "fix": finding.fix,
@@ -57,7 +92,12 @@ def to_json(unit: str | None, findings: Sequence[Finding]) -> str:
         }
         for finding in findings
     ]
-    return json.dumps({"schema": SCHEMA, "unit": unit, "result": overall(findings), "stages": stages}, allow_nan=False)
+
+
+def to_json(unit: str | None, findings: Sequence[Finding]) -> str:
+    """The findings as one JSON object; the unit is null where the configuration does not tell it."""
+    document = {"schema": SCHEMA, "unit": unit, "result": overall(findings), "stages": stages(findings)}
+    return json.dumps(document, allow_nan=False)
 
 
 def table(findings: Sequence[Finding], *, colour: bool) -> str:

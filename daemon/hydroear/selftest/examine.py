@@ -2,50 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hydroear.config.schema import Config, Sensor
 from hydroear.dsp import FrontEndSpec
+from hydroear.health.clock import clock_quality
 from hydroear.model import read_bundle
-from hydroear.score import Scorer
+from hydroear.score import Scorer, SiteCalibration
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.broker import check_broker
 from hydroear.selftest.finding import Finding, Result, skipped
+from hydroear.selftest.machine import judge_clock, judge_machine, look_at_machine
 from hydroear.selftest.model import judge_bundle, judge_golden, judge_latency, run_golden, time_windows
 from hydroear.selftest.sensor import judge_calibration, judge_sound, judge_source, listen, load_calibration
 from hydroear.selftest.store import judge_store, visit_store
 
-# Limits, in seconds: one after the other, the last three at the same time. Together less than 20.
+# Limits, in seconds: one after the other, the sensor, its calibration and the broker at the same time. Together less
+# than 20.
 BUNDLE_S = 2.0
 RUNTIME_S = 4.0
 LATENCY_S = 3.0
 STORE_S = 2.0
 SENSOR_S = 7.5
 CALIBRATION_S = 2.0
+MACHINE_S = 1.0
 BROKER_S = 7.0
 
 
-def examine(config: Config) -> list[Finding]:
+def examine_unit(config: Config) -> list[Finding]:
+    """Examine what a unit has while it listens: all but its sensors and the way to the broker.
+
+    Returns
+    -------
+    list of Finding
+        One a stage, in order.
+    """
+    return _examine_inside(config)[0]
+
+
+def examine(config: Config, sensors: Sequence[Sensor]) -> list[Finding]:
     """Examine a unit.
+
+    Parameters
+    ----------
+    config
+        The unit.
+    sensors
+        Those of its sensors that are listened to.
 
     Returns
     -------
     list of Finding
         One a stage, in order. The state comes before the sensors, because a running daemon has the sensors.
     """
+    findings, scorer, daemon_runs = _examine_inside(config)
+    with ThreadPoolExecutor(len(sensors) + 1) as pool:
+        ears = [pool.submit(_examine_sensor, config, sensor, scorer, daemon_runs=daemon_runs) for sensor in sensors]
+        broker = pool.submit(_examine_broker, config)
+        for rows in (*ears, broker):
+            findings += rows.result()
+    return findings
+
+
+def _examine_inside(config: Config) -> tuple[list[Finding], Scorer | None, bool]:
+    """The stages before the sensors; also the scorer, if it works, and whether a daemon runs."""
     findings = [_config(config)]
     scorer = _examine_model(config, findings)
     store = attempt("state", STORE_S, lambda: visit_store(config.state_dir, config.outbox_path))
     findings.append(store if isinstance(store, Finding) else judge_store(store))
-    daemon_runs = not isinstance(store, Finding) and store.owned
-    with ThreadPoolExecutor(len(config.sensors) + 1) as pool:
-        sensors = [
-            pool.submit(_examine_sensor, config, sensor, scorer, daemon_runs=daemon_runs) for sensor in config.sensors
-        ]
-        broker = pool.submit(_examine_broker, config)
-        for rows in (*sensors, broker):
-            findings += rows.result()
-    return findings
+    machine = attempt("machine", MACHINE_S, look_at_machine)
+    findings.append(machine if isinstance(machine, Finding) else judge_machine(machine))
+    findings.append(judge_clock(clock_quality()))
+    return findings, scorer, not isinstance(store, Finding) and store.owned
 
 
 def _config(config: Config) -> Finding:
@@ -74,26 +103,32 @@ def _examine_model(config: Config, findings: list[Finding]) -> Scorer | None:
 
 def _examine_sensor(config: Config, sensor: Sensor, scorer: Scorer | None, *, daemon_runs: bool) -> list[Finding]:
     spec = None if scorer is None else scorer.bundle.front_end
+    stage = f"calibration {sensor.id}"
+    site: SiteCalibration | None = None
+    if scorer is None:
+        calibration = skipped(stage, "bundle or runtime failed")
+    else:
+        path, required = config.site_path(sensor), sensor.site is not None
+        loaded = attempt(stage, CALIBRATION_S, lambda: load_calibration(path, scorer, required=required))
+        if isinstance(loaded, Finding):
+            calibration = loaded
+        else:
+            site, calibration = loaded, judge_calibration(stage, loaded)
     if daemon_runs:
         reason = "the daemon is running and has the sensor"
         findings = [skipped(f"{stage} {sensor.id}", reason) for stage in ("source", "sound")]
     else:
-        findings = _listen_to(sensor, spec)
-    stage = f"calibration {sensor.id}"
-    if scorer is None:
-        return [*findings, skipped(stage, "bundle or runtime failed")]
-    path, required = config.site_path(sensor), sensor.site is not None
-    site = attempt(stage, CALIBRATION_S, lambda: load_calibration(path, scorer, required=required))
-    return [*findings, site if isinstance(site, Finding) else judge_calibration(stage, site)]
+        findings = _listen_to(sensor, spec, None if site is None else site.quietest_db)
+    return [*findings, calibration]
 
 
-def _listen_to(sensor: Sensor, spec: FrontEndSpec | None) -> list[Finding]:
+def _listen_to(sensor: Sensor, spec: FrontEndSpec | None, quietest_db: float | None) -> list[Finding]:
     source, sound = f"source {sensor.id}", f"sound {sensor.id}"
     # The source gives up a little before the attempt does, so that its own words are heard.
     heard = attempt(source, SENSOR_S, lambda: listen(sensor.source, patience_s=SENSOR_S - 1.0))
     if isinstance(heard, Finding):
         return [heard, skipped(sound, f"{source} failed")]
-    return [judge_source(source, heard, spec), judge_sound(sound, heard)]
+    return [judge_source(source, heard, spec), judge_sound(sound, heard, spec, quietest_db=quietest_db)]
 
 
 def _examine_broker(config: Config) -> list[Finding]:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from hydroear.audio import Block, Gap, clipped_count, level_db
 from hydroear.audio.flatline import Flatline
+from hydroear.audio.vitals import VitalSigns
 from hydroear.capture import open_source
 from hydroear.capture.microphone import MicrophoneSource
 from hydroear.config import schema
 from hydroear.dsp import FrontEnd, FrontEndSpec
 from hydroear.errors import CaptureError, HydroearError
+from hydroear.health import Cause, examine
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
 from hydroear.selftest.finding import Finding, Result, failure
 
@@ -138,12 +140,27 @@ def judge_source(stage: str, heard: Heard, spec: FrontEndSpec | None) -> Finding
     )
 
 
-def judge_sound(stage: str, heard: Heard) -> Finding:
-    """Whether what arrives can be the sound of a pipe."""
+def judge_sound(
+    stage: str, heard: Heard, spec: FrontEndSpec | None = None, *, quietest_db: float | None = None
+) -> Finding:
+    """Whether what arrives can be the sound of a pipe, and of this one.
+
+    Parameters
+    ----------
+    stage
+        Name of the row.
+    heard
+        What arrives.
+    spec, quietest_db
+        The front end, whose level the quietest of the commissioning is; None where there is none.
+    """
     level = level_db(heard.samples)
     clipped = clipped_count(heard.samples) / len(heard.samples)
     flat = flat_share(heard)
     measured = "digital silence" if level is None else f"{level:.1f} dBFS"
+    signs = VitalSigns(heard.rate_hz)
+    signs.push(heard.samples, 0)
+    ailment = examine(signs.of(0, len(heard.samples)), _quietest(heard, spec), quietest_db=quietest_db)
     values = {"level_db": level and round(level, 2), "clipped_share": clipped, "flat_share": flat}
     result, expected, fix = Result.PASS, "", ""
     if level is None or flat > MOSTLY_FLAT:
@@ -153,12 +170,25 @@ def judge_sound(stage: str, heard: Heard) -> Finding:
     elif flat:
         measured += f", stands still for {100 * flat:.0f} % of the time"
         result, expected, fix = Result.WARN, "audio that never stands still", "check the cable and its plugs"
+    elif ailment is not None and ailment.cause in (Cause.OFFSET, Cause.FAINT):
+        measured, _, fix = f"{measured}: {ailment.text}".rpartition(": ")
+        result = Result.FAIL if ailment.deafening else Result.WARN
+        expected = "samples around zero" if ailment.cause is Cause.OFFSET else f"at least {quietest_db:.0f} dBFS or so"
     elif clipped:
         measured += f", {100 * clipped:.2g} % clipped"
         result, expected, fix = Result.WARN, "nothing clipped", "lower the gain"
     else:
         measured += ", nothing clipped or flat"
     return Finding(stage, result, measured, expected, fix, values)
+
+
+def _quietest(heard: Heard, spec: FrontEndSpec | None) -> float | None:
+    """Level of the quietest window; that of everything where there is no front end, or no window."""
+    if spec is not None and heard.rate_hz > 2 * spec.high_hz:
+        windows = FrontEnd(spec, input_rate_hz=heard.rate_hz).push(heard.samples)
+        if windows:
+            return min((w.level_db for w in windows if w.level_db is not None), default=None)
+    return level_db(heard.samples)
 
 
 def flat_share(heard: Heard) -> float:

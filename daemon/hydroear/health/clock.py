@@ -1,13 +1,11 @@
-"""Who speaks and when: stamps for messages."""
+"""Whether the clock can be trusted."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import Literal
 
-from hydroear.mqtt.payloads import Clock, Stamp
+Clock = Literal["synchronised", "unsynchronised", "unknown"]
 
 _TIMEX_BYTES = 512
 _TIME_ERROR = 5
@@ -23,16 +21,3 @@ def clock_quality() -> Clock:
     if state < 0:
         return "unknown"
     return "unsynchronised" if state == _TIME_ERROR else "synchronised"
-
-
-def stamper(unit: str) -> Callable[[int], Stamp]:
-    """A function that stamps the message of a number with the time now."""
-    try:
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        boot_id = "unknown"
-
-    def stamp(seq: int) -> Stamp:
-        return Stamp(unit=unit, time=datetime.now(UTC), clock=clock_quality(), boot_id=boot_id, seq=seq)
-
-    return stamp
