@@ -126,8 +126,10 @@ class SiteCalibration:
         Distribution of :attr:`Parts.fused`.
     windows
         Number of windows learned from.
-    level_db
-        Mean level of those windows.
+    level_db, level_deviation_db
+        Mean and standard deviation of the levels of those windows.
+    accepted
+        What spoke against learning here and was overridden; empty if nothing did.
     where
         What errors call it: the file it was read from.
     """
@@ -142,6 +144,8 @@ class SiteCalibration:
     fused: Distribution
     windows: int
     level_db: float
+    level_deviation_db: float
+    accepted: tuple[str, ...] = ()
     where: str = "calibration"
 
     def parts(self, score: Score) -> Parts:
@@ -168,6 +172,8 @@ class SiteCalibration:
             "fused": asdict(self.fused),
             "windows": self.windows,
             "level_db": self.level_db,
+            "level_deviation_db": self.level_deviation_db,
+            "accepted": self.accepted,
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +215,9 @@ class SiteCalibration:
                 likeness=_distribution(document["likeness"]),
                 fused=_distribution(document["fused"]),
                 windows=int(document["windows"]),
-                level_db=float(document["level_db"]),
+                level_db=float(_finite(document["level_db"])),
+                level_deviation_db=float(_finite(document["level_deviation_db"])),
+                accepted=tuple(str(objection) for objection in document["accepted"]),
                 where=str(path),
             )
         except OSError as error:
@@ -357,10 +365,42 @@ def calibrate(
     CalibrationError
         If there is too little audio, or digital silence in it.
     """
-    spec = scorer.bundle.front_end
     windows = [window for segment in segments for window in segment]
     durations_s = [segment[-1].end_s - segment[0].start_s for segment in segments if segment]
-    if sum(durations_s) < MIN_INDEPENDENT_WINDOWS * spec.window_s:
+    conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
+    return learn(windows, scorer, heard_s=sum(durations_s), conditions=conditions, progress=progress)
+
+
+def learn(
+    windows: Sequence[Window],
+    scorer: Scorer,
+    *,
+    heard_s: float,
+    conditions: float,
+    progress: Callable[[float], None] | None = None,
+) -> SiteCalibration:
+    """Learn a site from windows that stand for a longer stretch of normal audio.
+
+    Parameters
+    ----------
+    windows
+        All windows of the audio, or an even sample of them, in order.
+    scorer
+        The bundle at work.
+    heard_s
+        Length of the audio that they stand for.
+    conditions
+        How many operating conditions it holds, at least 1.
+    progress
+        Is told the share that is done, 0 to 1, after every window.
+
+    Raises
+    ------
+    CalibrationError
+        If there is too little audio, or digital silence in it.
+    """
+    spec = scorer.bundle.front_end
+    if heard_s < MIN_INDEPENDENT_WINDOWS * spec.window_s:
         raise CalibrationError(
             f"{len(windows)} windows of audio are too few",
             where="calibration",
@@ -372,7 +412,6 @@ def calibrate(
         raise CalibrationError(
             "digital silence in the audio", where="calibration", fix="check the sensor and its cable, then record again"
         )
-    conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
     band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
     scores = []
     for number, window in enumerate(windows, start=1):
@@ -398,6 +437,7 @@ def calibrate(
         fused=Distribution.of(fused, conditions=conditions, expected_deviation=expected_fused),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
+        level_deviation_db=float(np.std(levels_db)),
     )
 
 
