@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from hydroear.config import schema
 from hydroear.mqtt.payloads import Clock, Stamp
+from hydroear.score.night import NightHours
 
 _TIMEX_BYTES = 512
 _TIME_ERROR = 5
@@ -23,6 +26,20 @@ def clock_quality() -> Clock:
     if state < 0:
         return "unknown"
     return "unsynchronised" if state == _TIME_ERROR else "synchronised"
+
+
+def local_zone() -> tzinfo:
+    """The time zone that the machine is set to, with its summer time; UTC where it is set to none."""
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return UTC
+
+
+def night_hours(settings: schema.Night) -> NightHours:
+    """The night of a configuration, by the machine's time zone."""
+    return NightHours(time.fromisoformat(settings.from_), time.fromisoformat(settings.to), local_zone())
 
 
 def stamper(unit: str) -> Callable[[int], Stamp]:
