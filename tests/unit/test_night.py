@@ -1,11 +1,16 @@
 """Minimum-night levels are what was heard in the small hours by the clock on the wall, or say why they are none."""
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
+from hydroear.app.night import night_message
+from hydroear.mqtt.payloads import Stamp
 from hydroear.score.night import Night, NightHours, NightWatch
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -101,3 +106,12 @@ def test_a_clock_that_jumps_ends_the_night_and_tells_that_it_cannot_be_trusted()
     back = watch.hear(begin, -60.0, clock_trusted=False)
     assert back is not None
     assert back.night == date(2025, 7, 3)
+
+
+@pytest.mark.parametrize("levels_db", [[-60.5] * 720, [None] * 720, [-60.5] * 10])
+def test_a_night_is_told_as_its_schema_promises(levels_db: list[float | None]) -> None:
+    stamp = Stamp("u", datetime(2025, 7, 3, 3, tzinfo=UTC), "synchronised", "boot", 0)
+    message = night_message("u", "s", night_of(levels_db), stamp)
+    assert (message.topic, message.retain) == ("hydroear/v1/u/sensor/s/night", True)
+    schema = json.loads((files("hydroear.mqtt") / "schemas" / "night.json").read_text())
+    Draft202012Validator(schema).validate(json.loads(message.payload))

@@ -89,7 +89,7 @@ def unsteady(levels_db: ArrayLike, fused_deviations: ArrayLike) -> str:
     Measured with the shipped bundle on five minutes of each of 24 simulated sites that it never heard: refused were
     none by night, 1 by day, and with a leak that begins halfway at +10, 0 and -10 dB over the background 23, 3 and 1.
     The simulator varies only what is heard beside the main; a real main's own hiss follows consumption, which is why
-    the limit of the level lies far above the 0.6 dB that all but one healthy site kept to.
+    the limit of the level lies far above the 1.2 dB that every site kept to by night.
     """
     for values, limit, unit, what in (
         (levels_db, STEP_DB, "dB", "level"),
