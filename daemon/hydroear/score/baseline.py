@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hydroear.dsp import Window
 from hydroear.errors import CalibrationError
 from hydroear.score.scorer import Scorer
-from hydroear.score.site import SiteCalibration
+from hydroear.score.site import SiteCalibration, expected_deviations
 
 STEP_DB = 6.0
 """Largest lasting change of the level. A choice: consumption changes a main's hiss too, and by more than simulated."""
@@ -122,7 +122,8 @@ def sounds_like_a_leak(windows: Sequence[Window], scorer: Scorer) -> str:
 
     The median logarithm of the reconstruction error, as of a unit that knows no site, is held against that of the
     bundle's normals. A pipe nobody heard before is strange in itself, so that this finds few leaks: it refuses what no
-    healthy pipe was like.
+    healthy pipe was like. Where the bundle was trained on few sites, their deviation is taken for no less than what
+    operating conditions alone make.
 
     Parameters
     ----------
@@ -139,7 +140,8 @@ def sounds_like_a_leak(windows: Sequence[Window], scorer: Scorer) -> str:
     """
     errors = [scorer.score(window.features).error for window in windows]
     normal = np.log(scorer.bundle.normal_errors.astype(np.float64) + 1e-12)
-    deviations = (float(np.median(np.log(np.asarray(errors) + 1e-12))) - normal.mean()) / max(float(normal.std()), 1e-9)
+    deviation = max(float(normal.std()), expected_deviations(scorer.bundle)[0].error)
+    deviations = (float(np.median(np.log(np.asarray(errors) + 1e-12))) - normal.mean()) / deviation
     if deviations <= LEAK_DEVIATIONS:
         return ""
     return (

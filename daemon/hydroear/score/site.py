@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
 from hydroear.score.scorer import Score, Scorer
+
+if TYPE_CHECKING:
+    from hydroear.score.adaptation import Adaptation
 
 SCHEMA = "hydroear/site/1"
 MIN_INDEPENDENT_WINDOWS = 3
@@ -254,10 +257,13 @@ class SiteScore:
         Site score: minus log10 of the probability that a normal window scores this high, 0 to 12.
     error
         Reconstruction error.
+    fused
+        :attr:`Parts.fused`; None where the site is not calibrated.
     """
 
     decades: float
     error: float
+    fused: float | None = None
 
 
 class SiteScorer:
@@ -269,6 +275,8 @@ class SiteScorer:
         The bundle at work.
     site
         The calibration of this sensor.
+    adaptation
+        How far the site has moved from that calibration; not at all where left out.
 
     Raises
     ------
@@ -276,7 +284,7 @@ class SiteScorer:
         If the calibration was learned with another bundle or interpreter, or is damaged.
     """
 
-    def __init__(self, scorer: Scorer, site: SiteCalibration | None) -> None:
+    def __init__(self, scorer: Scorer, site: SiteCalibration | None, *, adaptation: Adaptation | None = None) -> None:
         if site is not None and site.bundle_sha256 != scorer.bundle.sha256:
             raise CalibrationError(
                 f"learned with bundle {site.bundle_sha256[:12]}",
@@ -291,7 +299,7 @@ class SiteScorer:
                 expected=f"{scorer.runtime}, which scores now",
                 fix=f"run hydroear calibrate again, or set the runtime to {site.runtime}",
             )
-        self._scorer, self._site = scorer, site
+        self._scorer, self._site, self._adaptation = scorer, site, adaptation
         bundle = scorer.bundle
         shape = len(bundle.band_mean), bundle.projection.shape[1]
         if site is not None and (len(site.band_mean), len(site.head.mean)) != shape:
@@ -316,7 +324,9 @@ class SiteScorer:
             score = self._scorer.score(window.features)
             return SiteScore(self._bundle_errors.decades(_log(score.error)), score.error)
         score = self._scorer.score(window.features, site.band_mean)
-        return SiteScore(site.fused.decades(site.parts(score).fused), score.error)
+        fused = site.parts(score).fused
+        normal = site.fused if self._adaptation is None else self._adaptation.fused
+        return SiteScore(normal.decades(fused), score.error, fused)
 
 
 def expected_deviations(bundle: Bundle) -> tuple[Parts, float]:
