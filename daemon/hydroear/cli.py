@@ -10,10 +10,14 @@ import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydroear import __version__
 from hydroear.command import run_command
 from hydroear.errors import UsageError
+
+if TYPE_CHECKING:
+    from hydroear.score import SiteCalibration
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -192,52 +196,111 @@ def _add_calibrate(verbs: argparse._SubParsersAction[argparse.ArgumentParser], c
         "calibrate",
         parents=[common],
         help="learn what a site sounds like when it is well",
-        description="Learn what a site sounds like when it is well, from recordings of it.",
+        description="Learn what a site sounds like when it is well: from recordings of it (FILE … --bundle --out), or "
+        "live from a sensor of a unit that does not run meanwhile (-c --sensor, and --for or --nights). A site that "
+        "changes while it is learned, or that sounds like a leak already, is refused.",
     )
     calibrate.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="recordings of one sensor, no leak in them"
+        "files", nargs="*", type=Path, metavar="FILE", help="recordings of one sensor, no leak in them"
     )
-    calibrate.add_argument("--bundle", type=Path, required=True, metavar="B", help="the bundle the sensor will use")
-    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the calibration")
-    calibrate.add_argument("--from-s", type=float, default=0.0, metavar="S", help="learn from here on in every file")
+    calibrate.add_argument("--bundle", type=Path, metavar="B", help="with files: the bundle the sensor will use")
+    calibrate.add_argument("--out", type=Path, metavar="FILE", help="with files: where to write the calibration")
+    calibrate.add_argument("--from-s", type=float, metavar="S", help="learn from here on in every file")
     calibrate.add_argument("--to-s", type=float, metavar="S", help="learn up to here in every file")
+    calibrate.add_argument("-c", "--config", type=Path, metavar="FILE", help="live: configuration of the unit")
+    calibrate.add_argument("--sensor", metavar="ID", help="live: which sensor of the configuration")
+    calibrate.add_argument("--for", dest="duration", metavar="TIME", help="live: how much to hear, such as 24h")
+    calibrate.add_argument(
+        "--nights", type=int, metavar="N", help="live: hear the night hours of the configuration alone, N times"
+    )
+    calibrate.add_argument(
+        "--accept-anyway", action="store_true", help="learn a site that is refused; the calibration says so"
+    )
     calibrate.add_argument("--json", action="store_true", help="print what was learned as JSON")
     _add_hearing(calibrate)
-    calibrate.set_defaults(func=_calibrate)
+    calibrate.set_defaults(func=_calibrate, channel=None, runtime=None)
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    from hydroear.app.display import Progress
-    from hydroear.app.replay import calibrate_on_recordings
-
-    site = calibrate_on_recordings(
-        args.files,
-        bundle_path=args.bundle,
-        runtime=args.runtime,
-        channel=args.channel,
-        from_s=args.from_s,
-        to_s=args.to_s,
-        progress=Progress(sys.stderr),
-    )
-    site.save(args.out)
+    site, out = _calibrate_on_files(args) if args.files else _calibrate_live(args)
     if args.json:
         print(
             json.dumps(
                 {
-                    "out": str(args.out),
+                    "out": str(out),
                     "windows": site.windows,
                     "conditions": round(site.fused.conditions, 1),
                     "level_db": round(site.level_db, 1),
                     "bundle": site.bundle_sha256,
+                    "accepted": site.accepted,
                 }
             )
         )
     else:
         print(
-            f"{args.out}: learned from {site.windows} windows under {site.fused.conditions:.0f} operating "
+            f"{out}: learned from {site.windows} windows under {site.fused.conditions:.0f} operating "
             f"condition{'' if site.fused.conditions < 1.5 else 's'}, mean level {site.level_db:.1f} dBFS"
         )
+    for objection in site.accepted:
+        print(f"hydroear: warning: accepted although {objection}", file=sys.stderr)
     return 0
+
+
+def _calibrate_on_files(args: argparse.Namespace) -> tuple[SiteCalibration, Path]:
+    from hydroear.app.calibrate import calibrate_on_recordings
+    from hydroear.app.display import Progress
+
+    _only_with("recordings", needed=("bundle", "out"), foreign=("config", "sensor", "duration", "nights"), args=args)
+    site = calibrate_on_recordings(
+        args.files,
+        bundle_path=args.bundle,
+        runtime=args.runtime or "auto",
+        channel=1 if args.channel is None else args.channel,
+        from_s=args.from_s or 0.0,
+        to_s=args.to_s,
+        accept_anyway=args.accept_anyway,
+        progress=Progress(sys.stderr),
+    )
+    site.save(args.out)
+    return site, args.out
+
+
+def _calibrate_live(args: argparse.Namespace) -> tuple[SiteCalibration, Path]:
+    from hydroear.app.calibrate import Goal, LiveCalibration
+    from hydroear.app.display import Progress
+    from hydroear.app.duration import parse_duration
+    from hydroear.app.unit import install_stop
+    from hydroear.config.loader import load_config
+
+    if args.config is None:
+        raise UsageError(
+            "nothing to learn from",
+            where="calibrate",
+            expected="recordings, or a sensor of a unit (--config, --sensor)",
+            fix="see hydroear calibrate --help",
+        )
+    of_files = ("bundle", "out", "from_s", "to_s", "channel", "runtime")
+    _only_with("a unit", needed=("config", "sensor"), foreign=of_files, args=args)
+    if (args.duration is None) == (args.nights is None):
+        raise UsageError("how long?", where="calibrate", expected="either --for TIME or --nights N")
+    if args.nights is not None and args.nights < 1:
+        raise UsageError(f"{args.nights} nights", where="--nights", expected="1 or more")
+    heard_s = None if args.duration is None else parse_duration(args.duration)
+    config = load_config(args.config)
+    live = LiveCalibration(config, args.sensor, Goal(heard_s=heard_s, nights=args.nights))
+    install_stop(live.stop)
+    return live.run(accept_anyway=args.accept_anyway, progress=Progress(sys.stderr)), live.out
+
+
+def _only_with(what: str, *, needed: tuple[str, ...], foreign: tuple[str, ...], args: argparse.Namespace) -> None:
+    """Refuse a command that lacks an option, or has one of the other way to calibrate."""
+    for names, wrong, how in ((needed, True, "needs"), (foreign, False, "takes no")):
+        for name in names:
+            if (getattr(args, name) is None) is wrong:
+                option = "--for" if name == "duration" else f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"a calibration on {what} {how} {option}", where="calibrate", fix="see hydroear calibrate --help"
+                )
 
 
 def _add_selftest(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from hydroear.config.loader import load_config
-from hydroear.config.schema import Config, Decision, MicrophoneSource, Mqtt, Publish, Section, Sensor, WavSource
+from hydroear.config.schema import Config, Decision, MicrophoneSource, Mqtt, Night, Publish, Section, Sensor, WavSource
 
 EXAMPLE = Path(__file__).parents[2] / "systemd/config.example.yaml"
 UNCOMMENTED = re.sub(r"^( *)#(?=\S)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
@@ -27,6 +27,7 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield MicrophoneSource, microphone["source"]
     yield WavSource, recordings["source"]
     yield Decision, unit["decision"]
+    yield Night, unit["night"]
     yield Mqtt, unit["mqtt"]
     yield Publish, unit["publish"]
 
@@ -59,7 +60,7 @@ def test_it_loads_with_every_setting_uncommented(tmp_path: Path) -> None:
 
 def test_it_shows_each_setting_of_the_schema_and_no_other() -> None:
     for section, shown in sections():
-        assert set(shown) == set(section.model_fields), section
+        assert set(shown) == {field.alias or name for name, field in section.model_fields.items()}, section
 
 
 def test_what_it_comments_out_are_the_defaults() -> None:
@@ -74,6 +75,7 @@ def test_it_states_the_range_of_each_number() -> None:
     paragraphs = re.split(r"\n\s*\n", EXAMPLE.read_text())
     for section, _ in sections():
         for name, field in section.model_fields.items():
+            name = field.alias or name
             explained = [text.replace("\n", " ") for text in paragraphs if re.search(rf"^ *#?(- )?{name}:", text, re.M)]
             assert any(range_text(field) in text for text in explained), name
             assert any(re.search(r"^ *# ", text) for text in explained) or name in {"type", "source"}, name

@@ -12,7 +12,19 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hydroear.mqtt import topics
-from hydroear.mqtt.payloads import Birth, Body, Event, Health, SelfTest, SensorHealth, Stamp, State, Status, encode
+from hydroear.mqtt.payloads import (
+    Birth,
+    Body,
+    Event,
+    Health,
+    Night,
+    SelfTest,
+    SensorHealth,
+    Stamp,
+    State,
+    Status,
+    encode,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "payloads"
 STAMP = Stamp(
@@ -62,6 +74,21 @@ EXAMPLES: list[Body] = [
             }
         ],
     ),
+    Night(
+        sensor="hydrant-7",
+        night="2025-03-01",
+        start_time=datetime(2025, 3, 1, 1, 0, tzinfo=UTC),
+        end_time=datetime(2025, 3, 1, 3, 0, tzinfo=UTC),
+        clock_trusted=True,
+        coverage=0.98,
+        silent=0.0,
+        minimum_db=-61.25,
+        persistent_db=-58.5,
+        spread_db=2.75,
+        histogram_start_db=-62,
+        histogram=[31, 210, 400, 5100, 1604],
+        problem="",
+    ),
 ]
 each_kind = pytest.mark.parametrize("body", EXAMPLES, ids=lambda body: body.kind)
 
@@ -109,6 +136,7 @@ def test_topics_are_those_of_version_1() -> None:
         topics.birth("u"),
         topics.health("u"),
         topics.state("u", "s"),
+        topics.night("u", "s"),
         topics.event("u", "e"),
         topics.clip("u", "e"),
         topics.command("u", "selftest"),
@@ -118,6 +146,7 @@ def test_topics_are_those_of_version_1() -> None:
         "hydroear/v1/u/birth",
         "hydroear/v1/u/health",
         "hydroear/v1/u/sensor/s/state",
+        "hydroear/v1/u/sensor/s/night",
         "hydroear/v1/u/event/e",
         "hydroear/v1/u/clip/e",
         "hydroear/v1/u/cmd/selftest",

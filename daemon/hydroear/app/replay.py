@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 
-from hydroear.app.display import Display, Progress
-from hydroear.app.pipeline import Pipeline, Report, front_end_of
+from hydroear.app.display import Display
+from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
 from hydroear.app.stamper import stamper
 from hydroear.app.unit import DRAIN_S
-from hydroear.audio import open_recording
-from hydroear.audio.flatline import Flatline
 from hydroear.capture import RecordingSource
 from hydroear.config import schema
 from hydroear.decide import State
-from hydroear.dsp import FrontEndSpec, Window
-from hydroear.errors import AudioError, CalibrationError, LinkError, UsageError
+from hydroear.errors import AudioError, LinkError
 from hydroear.health import Cause
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.mqtt import payloads
 from hydroear.outbox import Outbox
-from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
-
-_SHORT_WINDOWS = 100
-_DENSE = 12
-# So short a calibration is read with windows that overlap by eleven twelfths: they say little more, but what they say
-# does not hang on where the first one began.
+from hydroear.score import Scorer, SiteCalibration, SiteScorer
 
 
 @dataclass(frozen=True)
@@ -203,87 +193,3 @@ def _play(
         clipped=clipped,
         state=last.state,
     )
-
-
-def calibrate_on_recordings(
-    files: Sequence[Path],
-    *,
-    bundle_path: Path,
-    runtime: str,
-    channel: int,
-    from_s: float,
-    to_s: float | None,
-    progress: Progress,
-) -> SiteCalibration:
-    """Learn a site from recordings of it in health.
-
-    Parameters
-    ----------
-    files
-        Recordings of one sensor.
-    bundle_path
-        The bundle that the sensor will be scored with.
-    runtime
-        Which interpreter.
-    channel
-        Which channel, counted from 1.
-    from_s, to_s
-        The stretch of every file to learn from.
-    progress
-        Shows how far it is.
-
-    Raises
-    ------
-    HydroearError
-        If a file or the bundle cannot be used, or there is too little audio.
-    """
-    if to_s is not None and to_s <= from_s:
-        raise UsageError(
-            f"from {from_s:g} s to {to_s:g} s is no stretch", where="--to-s", expected="more than --from-s"
-        )
-    bundle = read_bundle(bundle_path)
-    scorer = Scorer(bundle, choose_runtime(runtime))
-    sources = [RecordingSource([file], channel=channel) for file in files]
-    spec = bundle.front_end
-    if sum(_seconds(file) for file in files) < _SHORT_WINDOWS * spec.window_s:
-        spec = replace(spec, window_hop_frames=max(1, spec.window_frames // _DENSE))
-    segments = []
-    for number, (source, file) in enumerate(zip(sources, files, strict=True)):
-        progress(f"reading {file.name}", number / len(files))
-        segments.append(_windows(source, file, spec, from_s, math.inf if to_s is None else to_s))
-    return calibrate(segments, scorer, progress=partial(progress, "learning"))
-
-
-def _seconds(file: Path) -> float:
-    with open_recording(file) as recording:
-        return recording.frames / recording.rate_hz
-
-
-def _windows(source: RecordingSource, file: Path, spec: FrontEndSpec, from_s: float, to_s: float) -> list[Window]:
-    front_end = front_end_of(spec, rate_hz=source.rate_hz, where=file)
-    flatline = Flatline(source.rate_hz)
-    windows: list[Window] = []
-    while (piece := source.read()) is not None:
-        time_s = np.arange(piece.first_index, piece.end_index) / source.rate_hz
-        inside = np.flatnonzero((from_s <= time_s) & (time_s < to_s))
-        if not len(inside):
-            continue
-        samples, first_index = piece.samples[inside, 0], piece.first_index + int(inside[0])
-        flatline.push(samples, first_index)
-        if flatline.overlaps(first_index, piece.end_index):
-            raise CalibrationError(
-                f"the audio stands still at {first_index / source.rate_hz:.1f} s: digital silence, a dead cable or a "
-                "stuck converter",
-                where=file,
-                expected="the sound of a pipe throughout",
-                fix="check the sensor and its cable and record again, or leave this stretch out with --from-s, --to-s",
-            )
-        windows += front_end.push(samples)
-    if not windows:
-        raise CalibrationError(
-            f"no whole window between {from_s:g} s and {'the end' if math.isinf(to_s) else f'{to_s:g} s'}",
-            where=file,
-            expected=f"at least {spec.window_s:.2f} s of audio",
-            fix="give a longer stretch",
-        )
-    return windows

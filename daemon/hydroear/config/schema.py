@@ -144,6 +144,30 @@ class Publish(Section):
     health_every_s: Annotated[float, Field(gt=0, le=86400, description="health of the unit")] = 300.0
 
 
+ClockTime = Annotated[
+    str,
+    Field(
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        json_schema_extra={"expected": 'a time in quotes, as "02:00"'},
+    ),
+]
+
+
+class Night(Section):
+    """The small hours, when least water is drawn: by the unit's time zone."""
+
+    from_: Annotated[ClockTime, Field(alias="from", description="when the night's levels begin to count")] = "02:00"
+    to: Annotated[ClockTime, Field(description="when they cease to; on the next day if not after the beginning")] = (
+        "04:00"
+    )
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Night:
+        if self.from_ == self.to:
+            raise ValueError(f"from {self.from_} to {self.to} is no time: let one be later")
+        return self
+
+
 class Config(Section):
     """A whole unit."""
 
@@ -155,6 +179,7 @@ class Config(Section):
     runtime: Annotated[Literal["auto", "tflite-runtime", "litert"], Field(description="which interpreter")] = "auto"
     sensors: Annotated[list[Sensor], Field(min_length=1)]
     decision: Decision = Decision()
+    night: Night = Night()
     mqtt: Mqtt | None = None
     publish: Publish = Publish()
 
@@ -171,6 +196,14 @@ class Config(Section):
     def site_path(self, sensor: Sensor) -> Path:
         """Where the calibration of a sensor is, or would be."""
         return sensor.site or self.state_dir / "site" / f"{sensor.id}.json"
+
+    def learning_path(self, sensor: Sensor) -> Path:
+        """Where a calibration that is under way keeps what it heard."""
+        return self.site_path(sensor).with_suffix(".learning.npz")
+
+    def adaptation_path(self, sensor: Sensor) -> Path:
+        """Where it is kept how far a sensor has followed its site since the calibration."""
+        return self.site_path(sensor).with_suffix(".adaptation.json")
 
     @model_validator(mode="after")
     def _sensor_ids_differ(self) -> Config:

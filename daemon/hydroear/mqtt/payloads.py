@@ -216,7 +216,45 @@ class SelfTest:
     stages: Sequence[Mapping[str, Any]]
 
 
-Body = Status | Birth | Health | State | Event | SelfTest
+@dataclass(frozen=True)
+class Night:
+    """The minimum-night level of one sensor.
+
+    Attributes
+    ----------
+    night
+        The day on which the night began, ``YYYY-MM-DD`` by the unit's time zone.
+    start_time, end_time
+        When it began and ended, with a time zone.
+    clock_trusted
+        Whether the clock could be trusted throughout.
+    coverage, silent
+        Share of the night that was heard, and share of that in which the audio stood still, 0 to 1.
+    minimum_db, persistent_db, spread_db
+        The quietest noise, the most persistent noise, and from the one to the other; None where nothing can be said.
+    histogram_start_db, histogram
+        Lower edge of the first bin, None without any, and windows in each bin of 1 dB.
+    problem
+        Why nothing can be said of the levels; empty if they can be trusted.
+    """
+
+    kind: ClassVar = "night"
+    sensor: str
+    night: str
+    start_time: datetime
+    end_time: datetime
+    clock_trusted: bool
+    coverage: float
+    silent: float
+    minimum_db: float | None
+    persistent_db: float | None
+    spread_db: float | None
+    histogram_start_db: int | None
+    histogram: Sequence[int]
+    problem: str
+
+
+Body = Status | Birth | Health | State | Event | SelfTest | Night
 
 
 def encode(body: Body, stamp: Stamp) -> bytes:

@@ -25,6 +25,11 @@ def state(unit: str, sensor_id: str) -> str:
     return f"{ROOT}/{unit}/sensor/{sensor_id}/state"
 
 
+def night(unit: str, sensor_id: str) -> str:
+    """The minimum-night level of one sensor; retained."""
+    return f"{ROOT}/{unit}/sensor/{sensor_id}/night"
+
+
 def event(unit: str, event_id: str) -> str:
     """The messages of one event, from open to close."""
     return f"{ROOT}/{unit}/event/{event_id}"

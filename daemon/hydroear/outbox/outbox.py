@@ -235,6 +235,25 @@ class Outbox:
         log.error("%s: the queue is damaged (%s); set aside as %s and begun anew", self._path, error, aside.name)
 
 
+def own_queue(path: Path) -> Callable[[], None]:
+    """Keep every other process from a queue, without opening it.
+
+    Returns
+    -------
+    callable
+        Gives it up again; so does the end of this process.
+
+    Raises
+    ------
+    OutboxOwnedError
+        It belongs to another process.
+    OutboxError
+        Its folder cannot be written.
+    """
+    fd = _own(path)
+    return lambda: os.close(fd)
+
+
 def _nobody() -> None:
     """Listen to nothing."""
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
 from hydroear.score.scorer import Score, Scorer
+
+if TYPE_CHECKING:
+    from hydroear.score.adaptation import Adaptation
 
 SCHEMA = "hydroear/site/1"
 MIN_INDEPENDENT_WINDOWS = 3
@@ -127,8 +130,10 @@ class SiteCalibration:
         Distribution of :attr:`Parts.fused`.
     windows
         Number of windows learned from.
-    level_db, quietest_db
-        Mean level of those windows, and the level that one in a hundred of them stays below.
+    level_db, level_deviation_db, quietest_db
+        Mean and standard deviation of the levels of those windows, and the level that one in a hundred stays below.
+    accepted
+        What spoke against learning here and was overridden; empty if nothing did.
     where
         What errors call it: the file it was read from.
     """
@@ -143,7 +148,9 @@ class SiteCalibration:
     fused: Distribution
     windows: int
     level_db: float
+    level_deviation_db: float
     quietest_db: float
+    accepted: tuple[str, ...] = ()
     where: str = "calibration"
 
     def parts(self, score: Score) -> Parts:
@@ -171,6 +178,8 @@ class SiteCalibration:
             "windows": self.windows,
             "level_db": self.level_db,
             "quietest_db": self.quietest_db,
+            "level_deviation_db": self.level_deviation_db,
+            "accepted": self.accepted,
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,6 +223,8 @@ class SiteCalibration:
                 windows=int(document["windows"]),
                 level_db=float(_finite(document["level_db"])),
                 quietest_db=float(_finite(document["quietest_db"])),
+                level_deviation_db=float(_finite(document["level_deviation_db"])),
+                accepted=tuple(str(objection) for objection in document["accepted"]),
                 where=str(path),
             )
         except OSError as error:
@@ -250,10 +261,13 @@ class SiteScore:
         Site score: minus log10 of the probability that a normal window scores this high, 0 to 12.
     error
         Reconstruction error.
+    fused
+        :attr:`Parts.fused`; None where the site is not calibrated.
     """
 
     decades: float
     error: float
+    fused: float | None = None
 
 
 class SiteScorer:
@@ -265,6 +279,8 @@ class SiteScorer:
         The bundle at work.
     site
         The calibration of this sensor.
+    adaptation
+        How far the site has moved from that calibration; not at all where left out.
 
     Raises
     ------
@@ -272,7 +288,7 @@ class SiteScorer:
         If the calibration was learned with another bundle or interpreter, or is damaged.
     """
 
-    def __init__(self, scorer: Scorer, site: SiteCalibration | None) -> None:
+    def __init__(self, scorer: Scorer, site: SiteCalibration | None, *, adaptation: Adaptation | None = None) -> None:
         if site is not None and site.bundle_sha256 != scorer.bundle.sha256:
             raise CalibrationError(
                 f"learned with bundle {site.bundle_sha256[:12]}",
@@ -287,7 +303,7 @@ class SiteScorer:
                 expected=f"{scorer.runtime}, which scores now",
                 fix=f"run hydroear calibrate again, or set the runtime to {site.runtime}",
             )
-        self._scorer, self._site = scorer, site
+        self._scorer, self._site, self._adaptation = scorer, site, adaptation
         bundle = scorer.bundle
         shape = len(bundle.band_mean), bundle.projection.shape[1]
         if site is not None and (len(site.band_mean), len(site.head.mean)) != shape:
@@ -317,7 +333,9 @@ class SiteScorer:
             score = self._scorer.score(window.features)
             return SiteScore(self._bundle_errors.decades(_log(score.error)), score.error)
         score = self._scorer.score(window.features, site.band_mean)
-        return SiteScore(site.fused.decades(site.parts(score).fused), score.error)
+        fused = site.parts(score).fused
+        normal = site.fused if self._adaptation is None else self._adaptation.fused
+        return SiteScore(normal.decades(fused), score.error, fused)
 
 
 def expected_deviations(bundle: Bundle) -> tuple[Parts, float]:
@@ -366,10 +384,42 @@ def calibrate(
     CalibrationError
         If there is too little audio, or digital silence in it.
     """
-    spec = scorer.bundle.front_end
     windows = [window for segment in segments for window in segment]
     durations_s = [segment[-1].end_s - segment[0].start_s for segment in segments if segment]
-    if sum(durations_s) < MIN_INDEPENDENT_WINDOWS * spec.window_s:
+    conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
+    return learn(windows, scorer, heard_s=sum(durations_s), conditions=conditions, progress=progress)
+
+
+def learn(
+    windows: Sequence[Window],
+    scorer: Scorer,
+    *,
+    heard_s: float,
+    conditions: float,
+    progress: Callable[[float], None] | None = None,
+) -> SiteCalibration:
+    """Learn a site from windows that stand for a longer stretch of normal audio.
+
+    Parameters
+    ----------
+    windows
+        All windows of the audio, or an even sample of them, in order.
+    scorer
+        The bundle at work.
+    heard_s
+        Length of the audio that they stand for.
+    conditions
+        How many operating conditions it holds, at least 1.
+    progress
+        Is told the share that is done, 0 to 1, after every window.
+
+    Raises
+    ------
+    CalibrationError
+        If there is too little audio, or digital silence in it.
+    """
+    spec = scorer.bundle.front_end
+    if heard_s < MIN_INDEPENDENT_WINDOWS * spec.window_s:
         raise CalibrationError(
             f"{len(windows)} windows of audio are too few",
             where="calibration",
@@ -381,7 +431,6 @@ def calibrate(
         raise CalibrationError(
             "digital silence in the audio", where="calibration", fix="check the sensor and its cable, then record again"
         )
-    conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
     band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
     scores = []
     for number, window in enumerate(windows, start=1):
@@ -408,6 +457,7 @@ def calibrate(
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
         quietest_db=float(np.percentile(levels_db, _QUIETEST_PERCENTILE)),
+        level_deviation_db=float(np.std(levels_db)),
     )
 
 

@@ -1,0 +1,360 @@
+"""Calibration: a site learned from recordings of it, or live from the sensor of a unit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hydroear.app.display import Progress
+from hydroear.app.pipeline import front_end_of
+from hydroear.app.zone import night_hours
+from hydroear.audio import Gap, open_recording
+from hydroear.audio.flatline import Flatline
+from hydroear.capture import RecordingSource, Source, open_source
+from hydroear.config import schema
+from hydroear.dsp import FrontEndSpec, Window
+from hydroear.errors import CalibrationError, OutboxOwnedError, UsageError
+from hydroear.health.clock import clock_quality
+from hydroear.model import choose_runtime, read_bundle
+from hydroear.outbox import own_queue
+from hydroear.score import Scorer, SiteCalibration, calibrate
+from hydroear.score.baseline import judge
+from hydroear.score.learner import SiteLearner
+from hydroear.score.night import MIN_COVERAGE, NightHours
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 600.0
+"""How often what was heard is saved. A choice: at 16 MB a time, more often would wear out a memory card."""
+
+_SHORT_WINDOWS = 100
+_DENSE = 12
+# So short a calibration is read with windows that overlap by eleven twelfths: they say little more, but what they say
+# does not hang on where the first one began.
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How much to hear: a time, or a number of nights in the night's hours alone.
+
+    Attributes
+    ----------
+    heard_s
+        Length of audio; None where nights are counted.
+    nights
+        Nights of which at least half was heard; None where the time is counted.
+    """
+
+    heard_s: float | None = None
+    nights: int | None = None
+
+    def share(self, learner: SiteLearner, nights: int) -> float:
+        """How much of it is done, 1 or more at the end."""
+        if self.nights is not None:
+            return nights / self.nights
+        assert self.heard_s is not None
+        return learner.heard_s / self.heard_s
+
+    def left(self, learner: SiteLearner, nights: int) -> str:
+        """What is still to be heard, in words."""
+        if self.nights is not None:
+            return f"{self.nights - nights} of {self.nights} nights left"
+        assert self.heard_s is not None
+        minutes = math.ceil((self.heard_s - learner.heard_s) / 60.0)
+        return f"{minutes // 60} h {minutes % 60} min left" if minutes >= 60 else f"{minutes} min left"
+
+
+class LiveCalibration:
+    """Learns a sensor's site from its source; goes on where it was after a restart.
+
+    Parameters
+    ----------
+    config
+        The unit.
+    sensor_id
+        Which of its sensors.
+    goal
+        How much to hear.
+
+    Attributes
+    ----------
+    out
+        Where the calibration is written.
+
+    Raises
+    ------
+    UsageError
+        If there is no such sensor, or another user owns the unit's state.
+    """
+
+    def __init__(self, config: schema.Config, sensor_id: str, goal: Goal) -> None:
+        sensors = {sensor.id: sensor for sensor in config.sensors}
+        if sensor_id not in sensors:
+            raise UsageError(f"no sensor {sensor_id!r}", where="--sensor", expected=f"one of {', '.join(sensors)}")
+        _check_user(config.state_dir)
+        self._config, self._sensor, self._goal = config, sensors[sensor_id], goal
+        self.out = config.site_path(self._sensor)
+        self._path = config.learning_path(self._sensor)
+        self._hours = night_hours(config.night)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; may be called from a signal handler."""
+        self._stopping = True
+
+    def run(self, *, accept_anyway: bool, progress: Progress) -> SiteCalibration:
+        """Hear what the goal asks for, and write the sensor's calibration.
+
+        Raises
+        ------
+        UsageError
+            If a running unit owns the state.
+        CalibrationError
+            If the site cannot pass for healthy, or was not heard to the end; what was heard is kept.
+        HydroearError
+            If the bundle or the source cannot be used.
+        """
+        config, sensor = self._config, self._sensor
+        bundle = read_bundle(config.bundle)
+        scorer = Scorer(bundle, choose_runtime(config.runtime))
+        with _unit_at_rest(config):
+            learner = SiteLearner.load(self._path, bundle) if self._path.exists() else SiteLearner(bundle)
+            if learner.heard_s:
+                log.warning("%s: goes on after %.2f h heard before", self._path, learner.heard_s / 3600.0)
+            if self._share(learner) < 1.0:
+                try:
+                    with closing(open_source(sensor.source)) as source:
+                        self._listen(source, learner, bundle.front_end, progress)
+                finally:
+                    learner.save(self._path)
+            try:
+                site = learner.finish(scorer, accept_anyway=accept_anyway, progress=partial(progress, "learning"))
+            except CalibrationError as error:
+                fix = "mend that, remove this file and calibrate again; or insist with --accept-anyway"
+                raise CalibrationError(error.what, where=self._path, expected=error.expected, fix=fix) from error
+            site.save(self.out)
+            # What a unit followed since the calibration before says nothing about this one.
+            config.adaptation_path(sensor).unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+        return site
+
+    def _listen(self, source: Source, learner: SiteLearner, spec: FrontEndSpec, progress: Progress) -> None:
+        stream = Stream(source, spec)
+        saved_s = time.monotonic()
+        warned: set[str] = set()
+        for window in stream:
+            if self._stopping:
+                self._give_up("stopped", learner)
+            for problem in self._problems(window, stream):
+                if problem not in warned:
+                    warned.add(problem)
+                    log.warning("%s: %s", self._sensor.id, problem)
+            if window is not None:
+                night = self._hours.night_of(datetime.now(UTC)) if self._goal.nights is not None else None
+                if self._goal.nights is None or night is not None:
+                    learner.hear(window, night=None if night is None else night.isoformat())
+            progress(f"hearing {self._sensor.id}, {self._left(learner)}", min(0.999, self._share(learner)))
+            if self._share(learner) >= 1.0:
+                return
+            if time.monotonic() - saved_s >= SAVE_EVERY_S:
+                saved_s = time.monotonic()
+                learner.save(self._path)
+        self._give_up("the recordings ended", learner)
+
+    def _problems(self, window: Window | None, stream: Stream) -> Iterator[str]:
+        if stream.lost:
+            yield f"audio lost: {stream.lost}"
+        if window is not None and window.level_db is None:
+            yield "the audio stands still: digital silence, a dead cable or a stuck converter"
+        if self._goal.nights is not None and clock_quality() == "unsynchronised":
+            yield "the clock is not synchronised: nights may be other hours"
+
+    def _give_up(self, why: str, learner: SiteLearner) -> None:
+        raise CalibrationError(
+            f"{why} after {learner.heard_s:.0f} s of audio",
+            where=self._path,
+            expected=f"more: {self._left(learner)}",
+            fix="give the same command to go on",
+        )
+
+    def _nights(self, learner: SiteLearner) -> int:
+        return count_nights(learner, self._hours, datetime.now(UTC))
+
+    def _share(self, learner: SiteLearner) -> float:
+        return self._goal.share(learner, self._nights(learner))
+
+    def _left(self, learner: SiteLearner) -> str:
+        return self._goal.left(learner, self._nights(learner))
+
+
+class Stream:
+    """The windows of a source one after the other, None where there are none yet; those that stood still have no level.
+
+    Parameters
+    ----------
+    source
+        What is heard.
+    spec
+        The front end of the bundle.
+
+    Attributes
+    ----------
+    lost
+        Why audio was lost last; empty if it was not.
+    """
+
+    def __init__(self, source: Source, spec: FrontEndSpec) -> None:
+        self._source = source
+        self._front_end = front_end_of(spec, rate_hz=source.rate_hz, where=source.name)
+        self._flatline = Flatline(source.rate_hz)
+        self.lost = ""
+
+    def __iter__(self) -> Iterator[Window | None]:
+        rate_hz = self._source.rate_hz
+        while (piece := self._source.read()) is not None:
+            yield None
+            if isinstance(piece, Gap):
+                self.lost = piece.reason
+                self._front_end.lose(piece.length)
+                continue
+            samples = piece.samples[:, 0]
+            self._flatline.push(samples, piece.first_index)
+            for window in self._front_end.push(samples):
+                first, end = math.floor(window.start_s * rate_hz), math.ceil(window.end_s * rate_hz)
+                yield replace(window, level_db=None) if self._flatline.overlaps(first, end) else window
+
+
+def count_nights(learner: SiteLearner, hours: NightHours, now: datetime) -> int:
+    """Nights that are over and of which at least half was heard."""
+    count = 0
+    for name, heard_s in learner.nights.items():
+        begin, end = hours.bounds(datetime.fromisoformat(name).date())
+        over = not begin <= now < end
+        count += over and heard_s >= MIN_COVERAGE * (end - begin).total_seconds()
+    return count
+
+
+@contextmanager
+def _unit_at_rest(config: schema.Config) -> Iterator[None]:
+    """Own the state of a unit, as the daemon does, so that the two do not share a sensor and its files."""
+    try:
+        release = own_queue(config.outbox_path)
+    except OutboxOwnedError as error:
+        raise UsageError(
+            "the unit is running, or another calibration is",
+            where=config.state_dir,
+            expected="a unit at rest: both would hear the same sensor",
+            fix="stop it first (systemctl stop hydroear), and start it again afterwards",
+        ) from error
+    try:
+        yield
+    finally:
+        release()
+
+
+def _check_user(state_dir: Path) -> None:
+    """Files that the superuser makes in another user's folder, that user's daemon could not open."""
+    if os.geteuid() == 0 and state_dir.exists() and (owner := state_dir.stat().st_uid) != 0:
+        raise UsageError(
+            f"the folder belongs to user {owner}", where=state_dir, fix="run as that user, the daemon's own"
+        )
+
+
+def calibrate_on_recordings(
+    files: Sequence[Path],
+    *,
+    bundle_path: Path,
+    runtime: str,
+    channel: int,
+    from_s: float,
+    to_s: float | None,
+    accept_anyway: bool,
+    progress: Progress,
+) -> SiteCalibration:
+    """Learn a site from recordings of it in health.
+
+    Parameters
+    ----------
+    files
+        Recordings of one sensor.
+    bundle_path
+        The bundle that the sensor will be scored with.
+    runtime
+        Which interpreter.
+    channel
+        Which channel, counted from 1.
+    from_s, to_s
+        The stretch of every file to learn from.
+    accept_anyway
+        Learn although the site is unsteady or sounds like a leak.
+    progress
+        Shows how far it is.
+
+    Raises
+    ------
+    HydroearError
+        If a file or the bundle cannot be used, there is too little audio, or the site cannot pass for healthy.
+    """
+    if to_s is not None and to_s <= from_s:
+        raise UsageError(
+            f"from {from_s:g} s to {to_s:g} s is no stretch", where="--to-s", expected="more than --from-s"
+        )
+    bundle = read_bundle(bundle_path)
+    scorer = Scorer(bundle, choose_runtime(runtime))
+    sources = [RecordingSource([file], channel=channel) for file in files]
+    spec = bundle.front_end
+    if sum(_seconds(file) for file in files) < _SHORT_WINDOWS * spec.window_s:
+        spec = replace(spec, window_hop_frames=max(1, spec.window_frames // _DENSE))
+    segments = []
+    for number, (source, file) in enumerate(zip(sources, files, strict=True)):
+        progress(f"reading {file.name}", number / len(files))
+        segments.append(_windows(source, file, spec, from_s, math.inf if to_s is None else to_s))
+    site = calibrate(segments, scorer, progress=partial(progress, "learning"))
+    once_a_hop = slice(None, None, bundle.front_end.window_hop_frames // spec.window_hop_frames)
+    windows = [window for segment in segments for window in segment][once_a_hop]
+    return replace(site, accepted=judge(windows, site, scorer, accept_anyway=accept_anyway))
+
+
+def _seconds(file: Path) -> float:
+    with open_recording(file) as recording:
+        return recording.frames / recording.rate_hz
+
+
+def _windows(source: RecordingSource, file: Path, spec: FrontEndSpec, from_s: float, to_s: float) -> list[Window]:
+    front_end = front_end_of(spec, rate_hz=source.rate_hz, where=file)
+    flatline = Flatline(source.rate_hz)
+    windows: list[Window] = []
+    while (piece := source.read()) is not None:
+        time_s = np.arange(piece.first_index, piece.end_index) / source.rate_hz
+        inside = np.flatnonzero((from_s <= time_s) & (time_s < to_s))
+        if not len(inside):
+            continue
+        samples, first_index = piece.samples[inside, 0], piece.first_index + int(inside[0])
+        flatline.push(samples, first_index)
+        if flatline.overlaps(first_index, piece.end_index):
+            raise CalibrationError(
+                f"the audio stands still at {first_index / source.rate_hz:.1f} s: digital silence, a dead cable or a "
+                "stuck converter",
+                where=file,
+                expected="the sound of a pipe throughout",
+                fix="check the sensor and its cable and record again, or leave this stretch out with --from-s, --to-s",
+            )
+        windows += front_end.push(samples)
+    if not windows:
+        raise CalibrationError(
+            f"no whole window between {from_s:g} s and {'the end' if math.isinf(to_s) else f'{to_s:g} s'}",
+            where=file,
+            expected=f"at least {spec.window_s:.2f} s of audio",
+            fix="give a longer stretch",
+        )
+    return windows

@@ -1,0 +1,192 @@
+"""``hydroear calibrate`` live from a unit's sensor: to the end, over interruptions, and not beside the daemon."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hydroear.app.calibrate import count_nights
+from hydroear.app.duration import parse_duration
+from hydroear.app.zone import night_hours
+from hydroear.config.schema import Night
+from hydroear.errors import UsageError
+from hydroear.model import SHIPPED_BUNDLE, read_bundle
+from hydroear.outbox import Outbox
+from hydroear.score import SiteCalibration
+from hydroear.score.learner import SiteLearner
+from hydroear_train.simulate import DEMO_SITE, Span, render
+from listening import RATE_HZ, command, health, hydroear, said, write
+
+
+def unit(folder: Path, recording: Path, *, speed: float = 0.0) -> Path:
+    """The configuration of a unit whose sensor plays a recording."""
+    config = {
+        "unit": "u",
+        "bundle": str(SHIPPED_BUNDLE),
+        "state_dir": str(folder / "state"),
+        "sensors": [{"id": "pipe", "source": {"type": "wav", "files": [str(recording)], "speed": speed}}],
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder / "config.yaml"
+
+
+def calibrate(config: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return hydroear("calibrate", "-c", config, "--sensor", "pipe", *options)
+
+
+def test_a_sensor_is_learned_for_a_time_as_from_recordings(tmp_path: Path) -> None:
+    recording = write(tmp_path / "health.wav", health(240.0))
+    done = calibrate(unit(tmp_path, recording), "--for", "230s", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["out"] == str(tmp_path / "state" / "site" / "pipe.json")
+    live = SiteCalibration.load(Path(told["out"]))
+    assert sorted(path.name for path in (tmp_path / "state" / "site").iterdir()) == ["pipe.json"]
+    hydroear("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", tmp_path / "files.json", "--to-s", 230.0, recording)
+    files = SiteCalibration.load(tmp_path / "files.json")
+    assert live.fused.conditions == pytest.approx(files.fused.conditions, rel=0.01)
+    assert live.level_db == pytest.approx(files.level_db, abs=0.05)
+    assert live.fused.deviation == pytest.approx(files.fused.deviation, rel=0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path: Path, number: signal.Signals) -> None:
+    config = unit(tmp_path, write(tmp_path / "health.wav", health(60.0)), speed=4.0)
+    learning = tmp_path / "state" / "site" / "pipe.learning.npz"
+    process = subprocess.Popen(
+        command("calibrate", "-c", config, "--sensor", "pipe", "--for", "30s"), stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(4.0)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20.0)
+    assert process.returncode == 1
+    assert "stopped after" in stderr
+    assert "give the same command to go on" in stderr
+    before_s = SiteLearner.load(learning, read_bundle(SHIPPED_BUNDLE)).heard_s
+    assert 2.0 < before_s < 30.0
+    done = calibrate(unit(tmp_path, tmp_path / "health.wav"), "--for", f"{before_s + 20.0:.0f}s", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "goes on after" in done.stderr
+    assert json.loads(done.stdout)["windows"] * 0.96 == pytest.approx(before_s + 20.0, abs=4.0)
+    assert not learning.exists()
+
+
+def test_a_killed_calibration_loses_no_more_than_since_it_last_saved(tmp_path: Path) -> None:
+    config = unit(tmp_path, write(tmp_path / "health.wav", health(60.0)), speed=4.0)
+    learning = tmp_path / "state" / "site" / "pipe.learning.npz"
+    often = "import sys, hydroear.app.calibrate as c, hydroear.cli as cli; c.SAVE_EVERY_S = 0.5; cli.main(sys.argv[1:])"
+    arguments = command("calibrate", "-c", config, "--sensor", "pipe", "--for", "50s")[3:]
+    process = subprocess.Popen([sys.executable, "-c", often, *arguments], stderr=subprocess.DEVNULL)
+    due_s = time.monotonic() + 20.0
+    while not learning.exists() and time.monotonic() < due_s:
+        time.sleep(0.1)
+    time.sleep(1.0)
+    process.kill()
+    process.wait()
+    heard_s = SiteLearner.load(learning, read_bundle(SHIPPED_BUNDLE)).heard_s
+    assert heard_s > 1.0
+    done = calibrate(unit(tmp_path, tmp_path / "health.wav"), "--for", "50s")
+    assert done.returncode == 0, done.stderr
+    assert f"goes on after {heard_s / 3600.0:.2f} h" in done.stderr
+
+
+def test_it_does_not_run_beside_the_daemon_or_another_calibration(tmp_path: Path) -> None:
+    config = unit(tmp_path, write(tmp_path / "health.wav", health()))
+    with Outbox(tmp_path / "state" / "outbox.sqlite"):
+        done = calibrate(config, "--for", "10s")
+    assert done.returncode == 2
+    (line,) = said(done.stderr)
+    assert "the unit is running, or another calibration is" in line
+    assert "stop it first" in line
+
+
+def test_a_leak_that_begins_meanwhile_is_refused_and_can_be_insisted_on(tmp_path: Path) -> None:
+    samples = render(DEMO_SITE, [Span("leak", 60.0, 125.0, 12.0)], 120.0, RATE_HZ, seed=3).samples
+    config = unit(tmp_path, write(tmp_path / "leak.wav", samples))
+    refused = calibrate(config, "--for", "110s")
+    assert refused.returncode == 1
+    assert "the site is unsteady: its level rose by" in refused.stderr
+    assert not (tmp_path / "state" / "site" / "pipe.json").exists()
+    accepted = calibrate(config, "--for", "110s", "--accept-anyway", "--json")
+    assert accepted.returncode == 0, accepted.stderr
+    assert "accepted although the site is unsteady" in accepted.stderr
+    assert "unsteady" in SiteCalibration.load(tmp_path / "state" / "site" / "pipe.json").accepted[0]
+    on_files = ("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", tmp_path / "files.json", tmp_path / "leak.wav")
+    assert "unsteady" in hydroear(*on_files).stderr
+    assert hydroear(*on_files, "--accept-anyway").returncode == 0
+
+
+def test_a_recording_that_ends_too_soon_is_told_and_what_was_heard_is_kept(tmp_path: Path) -> None:
+    done = calibrate(unit(tmp_path, write(tmp_path / "health.wav", health())), "--for", "1h")
+    assert done.returncode == 1
+    assert "the recordings ended after" in done.stderr
+    assert (tmp_path / "state" / "site" / "pipe.learning.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing to learn from"),
+        (["-c", "c.yaml"], "needs --sensor"),
+        (["-c", "c.yaml", "--sensor", "pipe"], "either --for TIME or --nights N"),
+        (["-c", "c.yaml", "--sensor", "pipe", "--for", "1h", "--nights", "2"], "either --for TIME or --nights N"),
+        (["-c", "c.yaml", "--sensor", "pipe", "--for", "1h", "--channel", "2"], "takes no --channel"),
+        (["-c", "c.yaml", "--sensor", "pipe", "--nights", "0"], "expected 1 or more"),
+        (["a.wav", "--out", "o.json"], "needs --bundle"),
+        (["a.wav", "--bundle", "b", "--out", "o.json", "--for", "1h"], "takes no --for"),
+    ],
+)
+def test_a_command_that_mixes_the_two_ways_is_refused(options: list[str], message: str) -> None:
+    done = hydroear("calibrate", *options)
+    assert done.returncode == 2
+    (line,) = said(done.stderr)
+    assert message in line
+
+
+def test_a_sensor_that_the_unit_has_not_is_named(tmp_path: Path) -> None:
+    config = unit(tmp_path, write(tmp_path / "health.wav", health()))
+    done = hydroear("calibrate", "-c", config, "--sensor", "pump", "--for", "1h")
+    assert done.returncode == 2
+    assert "no sensor 'pump'; expected one of pipe" in done.stderr
+
+
+def test_the_night_hours_are_the_settings_and_nights_are_learned_in_them_alone(tmp_path: Path) -> None:
+    recording = write(tmp_path / "health.wav", health())
+    config = unit(tmp_path, recording)
+    hours = night_hours(Night())
+    now = datetime.now(UTC).astimezone(hours.zone)
+    begin, end = now + timedelta(hours=3), now + timedelta(hours=5)
+    config.write_text(config.read_text() + f'night: {{from: "{begin:%H:%M}", to: "{end:%H:%M}"}}\n')
+    done = calibrate(config, "--nights", "1")
+    assert "ended after 0 s of audio" in done.stderr
+    assert "1 of 1 nights left" in done.stderr
+
+
+def test_a_night_counts_once_it_is_over_and_half_of_it_was_heard() -> None:
+    learner, hours = SiteLearner(read_bundle(SHIPPED_BUNDLE), capacity=2), night_hours(Night())
+    learner.nights = {"2025-07-03": 3700.0, "2025-07-04": 3500.0, "2025-07-05": 3700.0}
+    begin, end = hours.bounds(datetime(2025, 7, 5).date())
+    assert count_nights(learner, hours, end - timedelta(seconds=1)) == 1
+    assert count_nights(learner, hours, end) == 2
+    assert end - begin == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("24h", 86400.0), ("90s", 90.0), ("15m", 900.0), ("1.5h", 5400.0), ("7d", 604800.0)]
+)
+def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "24", "h", "-1h", "0s", "1w", "1e9h", "nan s", "١h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="bad duration"):
+        parse_duration(text)
