@@ -21,6 +21,7 @@ import pytest
 from hydroear.audio import Block, Gap
 from hydroear.capture import microphone
 from hydroear.capture.microphone import MicrophoneSource
+from hydroear.capture.supervised import SourceStatus
 from hydroear.config import schema
 from virtual_microphone import virtual_microphone
 
@@ -97,7 +98,7 @@ def test_what_arrives_is_what_was_played(tmp_path: Path, open_source: Callable[.
     with virtual_microphone(tmp_path, COUNTING):
         source = open_source(stall_s=10.0)
         pieces = listen(source, blocks(15))
-        assert source.status == microphone.SourceStatus("healthy")
+        assert source.status == SourceStatus("healthy")
         source.close()
     assert pieces[0].first_index == 0
     heard = [piece for piece in pieces if isinstance(piece, Block)]
@@ -176,6 +177,19 @@ def test_a_missing_device_is_named_and_no_other_is_heard(
     assert source.status.state == "recovering"
     assert source.status.last_error.startswith("alsa:leakmic: no such device; inputs are: alsa:leakmic2;")
     assert len(caplog.records) == 1
+
+
+def test_a_usb_device_that_is_not_plugged_in_is_waited_for_and_no_other_is_heard(
+    tmp_path: Path, open_source: Callable[..., MicrophoneSource]
+) -> None:
+    """The machine's own sysfs, in which no device has this vendor."""
+    with virtual_microphone(tmp_path, COUNTING):
+        source = open_source("usb:ffff:ffff:NONE")
+        pieces = listen(source, lambda pieces: pieces[-1].end_index > 2 * RATE_HZ)
+        source.close()
+    assert all(isinstance(piece, Gap) for piece in pieces)
+    assert source.status.restarts >= 1
+    assert source.status.last_error.startswith("usb:ffff:ffff:NONE: not plugged in; sound devices on USB are: ")
 
 
 def test_channels_that_the_device_lacks_are_refused_in_words(
@@ -262,7 +276,7 @@ def test_the_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> N
         "from hydroear.capture.microphone import MicrophoneSource, schema\n"
         "source = MicrophoneSource(schema.MicrophoneSource(type='microphone', device='alsa:leakmic'))\n"
         "source.read()\n"
-        "print(source._child._process.pid, flush=True)\n"
+        "print(source._feed._process.pid, flush=True)\n"
         "while True: source.read()\n"
     )
     with (

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import struct
 import sys
 import threading
@@ -76,11 +77,8 @@ def _open(device: str, rate_hz: int, channels: int, block_frames: int) -> Any:
     for index, found in enumerate(sounddevice.query_devices()):
         if sounddevice.query_hostapis(found["hostapi"])["name"] == "ALSA":
             inputs[found["name"]] = (index, found["max_input_channels"])
-    # By exact name: sounddevice itself would take a device whose name contains the one it is given.
-    if device not in inputs:
-        there = ", ".join(f"alsa:{name}" for name, (_, offered) in inputs.items() if offered) or "none"
-        raise CannotOpenError(f"no such device; inputs are: {there}; plug it in or name one of these")
-    index, offered = inputs[device]
+    name = device_name(device, {name: offered for name, (_, offered) in inputs.items()})
+    index, offered = inputs[name]
     if offered < channels:
         raise CannotOpenError(
             f"{channels} channel(s) asked, {offered} offered; set channels, or if none are offered, let this user "
@@ -99,6 +97,25 @@ def _open(device: str, rate_hz: int, channels: int, block_frames: int) -> Any:
         raise CannotOpenError(f"{rate_hz} Hz: {error}; set rate_hz to a rate the device has") from None
 
 
+def device_name(device: str, inputs: dict[str, int]) -> str:
+    """What PortAudio calls a device, out of the names it knows with the channels that each offers."""
+    kind, _, name = device.partition(":")
+    there = ", ".join(f"alsa:{known}" for known, offered in inputs.items() if offered) or "none"
+    if kind == "card":
+        suffix = re.compile(rf"\(hw:{name},\d+\)$")
+        of_card = [known for known in inputs if suffix.search(known)]
+        if not of_card:
+            raise CannotOpenError(
+                f"plugged in as card {name}, but PortAudio opens no part of it; inputs are: {there}; "
+                "let this user open the device (group audio) and end the program that holds it"
+            )
+        return max(of_card, key=lambda known: inputs[known] > 0)  # a card may also have parts that only play
+    # By exact name: sounddevice itself would take a device whose name contains the one it is given.
+    if name not in inputs:
+        raise CannotOpenError(f"no such device; inputs are: {there}; plug it in or name one of these")
+    return name
+
+
 def _write(output: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -112,7 +129,7 @@ def _exit_with_parent() -> None:
 
 
 def main() -> None:
-    """Run as ``microphone_child.py DEVICE RATE_HZ CHANNELS``."""
+    """Run as ``microphone_child.py DEVICE RATE_HZ CHANNELS``, DEVICE being ``alsa:NAME`` or ``card:NUMBER``."""
     device, rate_hz, channels = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     output = os.dup(1)

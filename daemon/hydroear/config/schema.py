@@ -12,6 +12,11 @@ NAME_EXPECTED = "1 to 63 letters, digits, _ . or -, the first a letter or digit"
 Identifier = Annotated[str, Field(pattern=NAME_PATTERN, json_schema_extra={"expected": NAME_EXPECTED})]
 
 
+DEVICE_PATTERN = r"^(alsa:.+|usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?|port:\d+-\d+(\.\d+)*)$"
+DEVICE_EXPECTED = "alsa:NAME, usb:VID:PID[:SERIAL] or port:PATH"
+Device = Annotated[str, Field(pattern=DEVICE_PATTERN, json_schema_extra={"expected": DEVICE_EXPECTED})]
+
+
 class Section(BaseModel):
     """A section: unknown keys are errors, values never change after loading."""
 
@@ -27,21 +32,29 @@ class WavSource(Section):
     channel: Annotated[int, Field(ge=1, le=64, description="which channel to hear, counted from 1")] = 1
 
 
-class MicrophoneSource(Section):
-    """A microphone or sound card seen through PortAudio."""
+class LiveSource(Section):
+    """What all sources have in common that sound now."""
 
-    type: Literal["microphone"]
-    device: Annotated[str, Field(pattern=r"^alsa:.+$", description="identity of the sensor, e.g. alsa:leakmic")]
     rate_hz: Annotated[int, Field(ge=8000, le=192000, description="sample rate asked of the device")] = 16000
     channels: Annotated[int, Field(ge=1, le=64, description="channels to open")] = 1
     channel: Annotated[int, Field(ge=1, le=64, description="which channel to hear, counted from 1")] = 1
     stall_s: Annotated[float, Field(ge=0.5, le=60, description="silence of the driver that counts as a hang")] = 3.0
+    give_up_after_s: Annotated[
+        float, Field(ge=0, le=86400, description="without a sample for so long, the unit ends; 0 is never")
+    ] = 3600.0
 
     @model_validator(mode="after")
-    def _channel_exists(self) -> MicrophoneSource:
+    def _channel_exists(self) -> LiveSource:
         if self.channel > self.channels:
             raise ValueError(f"channel {self.channel} of {self.channels}: choose one that is opened")
         return self
+
+
+class MicrophoneSource(LiveSource):
+    """A microphone or sound card seen through PortAudio."""
+
+    type: Literal["microphone"]
+    device: Annotated[Device, Field(description="identity of the sensor, see hydroear devices")]
 
 
 class Sensor(Section):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hydroear.audio import Block, Gap, clipped_count, level_db
 from hydroear.audio.flatline import Flatline
 from hydroear.capture import open_source
-from hydroear.capture.microphone import MicrophoneSource
+from hydroear.capture.supervised import SupervisedSource
 from hydroear.config import schema
 from hydroear.dsp import FrontEnd, FrontEndSpec
 from hydroear.errors import CaptureError, HydroearError
@@ -87,12 +87,12 @@ def listen(settings: schema.WavSource | schema.MicrophoneSource, *, patience_s: 
             elif blocks:
                 gaps.append(piece)
             # What is heard of the closing is no error of the microphone.
-            if isinstance(source, MicrophoneSource) and not too_late.is_set():
+            if isinstance(source, SupervisedSource) and not too_late.is_set():
                 error = source.status.last_error
     finally:
         timer.cancel()
         source.close()
-    if isinstance(source, MicrophoneSource) and missing > 0:
+    if isinstance(source, SupervisedSource) and missing > 0:
         heard_s = LISTEN_S - missing / source.rate_hz
         when = f"fell silent after {heard_s:.1f} s: " if blocks else ""
         if error:  # says itself what to do
