@@ -52,8 +52,8 @@ class Heard:
         return len(self.samples) / self.rate_hz
 
 
-def listen(settings: schema.WavSource | schema.MicrophoneSource, *, patience_s: float) -> Heard:
-    """Hear :data:`LISTEN_S` of a source: of a microphone as it sounds now, of recordings their beginning.
+def listen(settings: schema.WavSource | schema.MicrophoneSource | schema.PipeSource, *, patience_s: float) -> Heard:
+    """Hear :data:`LISTEN_S` of a source: of a live sensor as it sounds now, of recordings their beginning.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def listen(settings: schema.WavSource | schema.MicrophoneSource, *, patience_s: 
                 missing -= len(piece.samples)
             elif blocks:
                 gaps.append(piece)
-            # What is heard of the closing is no error of the microphone.
+            # What is heard of the closing is no error of the sensor.
             if isinstance(source, SupervisedSource) and not too_late.is_set():
                 error = source.status.last_error
     finally:
