@@ -6,7 +6,7 @@ least delay of some seconds is nearly the same at any time, so that
 
 - the length of a gap is measured from the time that the index before it stands for, not from the arrival of the
   sample before it. An error of one gap is made good by the next, and errors do not add up;
-- a least delay that grows by more than two crystals can differ means that samples were lost and nobody said so;
+- a least delay that grows suddenly means that samples were lost and nobody said so;
 - a slow change of the least delay is the difference of two crystals. It is followed, and makes no gaps.
 """
 
@@ -19,10 +19,12 @@ from hydroear.capture.drift import Drift
 
 SEGMENT_S = 3.0
 """The least delay is that of so many seconds; no machine is late for so long with each of its blocks."""
-LOSS_S = 0.1
+LOSS_S = 0.05
 """A delay that has grown by so much is a loss."""
+STEP_S = 0.01
+"""A change by more is no drift: a loss that waits to be large enough, or a machine that was late all the time."""
 MAX_DRIFT = 500e-6
-"""No crystal is off by more; what goes faster than that is a loss in small pieces."""
+"""No crystal is off by more."""
 
 
 class Timeline:
@@ -141,7 +143,9 @@ class Timeline:
         if self._floor_s is None:
             self._floor_s = least_s
             return None
-        drift_s = max(-MAX_DRIFT * elapsed_s, min(least_s - self._floor_s, MAX_DRIFT * elapsed_s))
+        drift_s = 0.0
+        if abs(least_s - self._floor_s) < STEP_S:
+            drift_s = max(-MAX_DRIFT * elapsed_s, min(least_s - self._floor_s, MAX_DRIFT * elapsed_s))
         self._origin_s += drift_s
         self._floor_s = min(self._floor_s + drift_s, least_s)
         if least_s - self._floor_s < LOSS_S:
