@@ -162,6 +162,17 @@ def test_a_flood_of_complaints_delays_no_samples(pipe: Callable[..., PipeSource]
     source.close()
 
 
+def test_a_busy_reader_makes_no_sample_late(pipe: Callable[..., PipeSource]) -> None:
+    source = pipe(*python(PACED.format(blocks=100)), stall_s=10.0)
+    pieces = listen(source, lambda pieces: len(pieces) == 3)
+    time.sleep(1.0)
+    pieces += listen(source, lambda pieces: len(pieces) == 8)
+    began_s = [piece.monotonic_s - piece.end_index / RATE_HZ for piece in pieces if isinstance(piece, Block)]
+    assert len(began_s) == 11
+    assert max(began_s) - min(began_s) < 0.5
+    source.close()
+
+
 def test_closing_kills_all_that_the_program_has_started(tmp_path: Path, pipe: Callable[..., PipeSource]) -> None:
     script = f"sleep 61 & echo $! > {tmp_path}/pid; head -c 3200 /dev/zero; trap '' TERM INT; wait"
     source = pipe("sh", "-c", script, stall_s=10.0)

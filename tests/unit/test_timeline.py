@@ -168,22 +168,34 @@ def test_the_errors_of_many_gaps_do_not_add_up() -> None:
     assert abs(np.mean(errors[-50:])) < 0.03
 
 
-def test_an_overflow_is_a_gap_of_the_length_that_the_clock_says() -> None:
-    ear = Ear(Sensor())
-    ear.hear(20.0)
+@pytest.mark.parametrize("ppm", [-180.0, 0.0, 180.0])
+def test_an_overflow_is_a_gap_of_the_length_that_the_clock_says_and_not_of_what_clocks_differ(ppm: float) -> None:
+    ear = Ear(Sensor(ppm))
+    ear.hear(600.0)
     ear.sensor.lose(0.7)
     ear.hear(10.0, loss="overflow")
     (gap,) = ear.gaps
-    assert (gap.reason, gap.first_index) == ("overflow", 20 * RATE_HZ)
+    assert (gap.reason, gap.first_index) == ("overflow", 600 * RATE_HZ)
     assert gap.length == pytest.approx(0.7 * RATE_HZ, abs=0.01 * RATE_HZ)
 
 
 def test_an_overflow_that_took_no_time_is_a_gap_nevertheless() -> None:
-    ear = Ear(Sensor())
-    ear.hear(20.0)
-    ear.hear(1.0, loss="overflow")
-    assert [gap.reason for gap in ear.gaps] == ["overflow"]
-    assert ear.error < 0.01 * RATE_HZ
+    timeline = Timeline(RATE_HZ, 0.0)
+    block = np.zeros((BLOCK, 1), np.float32)
+    timeline.place(block, 0.1)
+    gap, _ = timeline.place(block, 0.2, loss="overflow")
+    assert gap == Gap(BLOCK, 1, "overflow")
+
+
+def test_a_first_block_that_is_late_makes_no_later_gap_shorter() -> None:
+    timeline = Timeline(RATE_HZ, 0.0)
+    block = np.zeros((BLOCK, 1), np.float32)
+    timeline.place(block, 0.1 + 0.08)
+    for k in range(2, 60):
+        timeline.place(block, 0.1 * k)
+    gap = timeline.lose(8.0, "unplugged")
+    assert gap is not None
+    assert gap.length == pytest.approx(2.1 * RATE_HZ, abs=1)
 
 
 def test_what_comes_late_after_it_was_counted_as_lost_is_not_counted_twice() -> None:

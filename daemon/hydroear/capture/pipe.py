@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -197,8 +198,9 @@ class _StandardInput:
         self._pcm = _Pcm(settings, self._pipe)
         self._poll = select.poll()
         self._poll.register(self._pipe, select.POLLIN)
-        self._wake, self._woken = os.pipe()
-        self._poll.register(self._wake, select.POLLIN)
+        # Sockets and not descriptors: once closed, a late wake-up cannot reach what was opened since.
+        self._woken, self._waker = socket.socketpair()
+        self._poll.register(self._woken, select.POLLIN)
 
     @property
     def heard_for_s(self) -> float:
@@ -207,7 +209,7 @@ class _StandardInput:
     def receive(self, until_s: float) -> Frame | None:
         while (frame := self._pcm.take()) is None:
             ready = [pipe for pipe, _ in self._poll.poll(1e3 * max(0.0, until_s - time.monotonic()))]
-            if not ready or self._wake in ready:
+            if not ready or self._woken.fileno() in ready:
                 return None
             if not self._pcm.fill():
                 if rest := self._pcm.take(whole=False):
@@ -222,11 +224,11 @@ class _StandardInput:
 
     def kill(self) -> None:
         with suppress(OSError):
-            os.write(self._woken, b"\0")
+            self._waker.send(b"\0")
 
     def end(self) -> None:
-        os.close(self._wake)
-        os.close(self._woken)
+        self._woken.close()
+        self._waker.close()
 
 
 def _waiting_bytes(pipe: int) -> int:
