@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(verbs, common)
     _add_selftest(verbs, common)
     _add_watch(verbs, common)
+    _add_devices(verbs, common)
+    _add_record(verbs, common)
     return parser
 
 
@@ -331,6 +333,59 @@ def _watch(args: argparse.Namespace) -> int:
     from hydroear.config.loader import load_config
 
     watch(listen(load_config(args.config).live_path), sys.stdout, as_json=args.json)
+    return 0
+
+
+def _add_devices(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    devices = verbs.add_parser("devices", parents=[common], help="list what can be heard, by the names a sensor takes")
+    devices.add_argument("--json", action="store_true", help="the list as JSON")
+    devices.set_defaults(func=_devices)
+
+
+def _devices(args: argparse.Namespace) -> int:
+    from hydroear.app.devices import show_devices
+
+    show_devices(sys.stdout, as_json=args.json)
+    return 0
+
+
+def _add_record(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    record = verbs.add_parser(
+        "record", parents=[common], help="record a sensor into a labelled corpus for hydroear-train"
+    )
+    record.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
+    record.add_argument("--sensor", required=True, metavar="ID", help="which of its sensors")
+    record.add_argument("--for", dest="duration", required=True, metavar="TIME", help="how long, e.g. 90s, 10m or 24h")
+    record.add_argument("--label", choices=["normal", "leak"], required=True, help="what the pipe sounds like")
+    record.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the corpus")
+    record.add_argument("--json", action="store_true", help="print what was recorded as JSON")
+    record.set_defaults(func=_record)
+
+
+def _record(args: argparse.Namespace) -> int:
+    import signal
+
+    from hydroear.app.duration import parse_duration
+    from hydroear.app.record import Meter, record
+    from hydroear.config.loader import load_config
+
+    for_s = parse_duration(args.duration)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    session = record(
+        load_config(args.config),
+        args.sensor,
+        for_s=for_s,
+        label=args.label,
+        out=args.out,
+        meter=Meter(sys.stderr, for_s),
+    )
+    if args.json:
+        print(json.dumps({"out": str(args.out), **asdict(session)}))
+    else:
+        print(
+            f"{args.out}: {session.heard_s:.1f} s of {args.label} in {len(session.files)} recording(s), "
+            f"{session.lost_s:.1f} s lost in {len(session.gaps)} gap(s), {session.clipped} samples clipped"
+        )
     return 0
 
 

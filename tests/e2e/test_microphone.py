@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import pytest
 from hydroear.audio import Block, Gap
 from hydroear.capture import microphone
 from hydroear.capture.microphone import MicrophoneSource
+from hydroear.capture.supervised import SourceStatus
 from hydroear.config import schema
 from virtual_microphone import virtual_microphone
 
@@ -97,7 +98,7 @@ def test_what_arrives_is_what_was_played(tmp_path: Path, open_source: Callable[.
     with virtual_microphone(tmp_path, COUNTING):
         source = open_source(stall_s=10.0)
         pieces = listen(source, blocks(15))
-        assert source.status == microphone.SourceStatus("healthy")
+        assert source.status == SourceStatus("healthy")
         source.close()
     assert pieces[0].first_index == 0
     heard = [piece for piece in pieces if isinstance(piece, Block)]
@@ -176,6 +177,19 @@ def test_a_missing_device_is_named_and_no_other_is_heard(
     assert source.status.state == "recovering"
     assert source.status.last_error.startswith("alsa:leakmic: no such device; inputs are: alsa:leakmic2;")
     assert len(caplog.records) == 1
+
+
+def test_a_usb_device_that_is_not_plugged_in_is_waited_for_and_no_other_is_heard(
+    tmp_path: Path, open_source: Callable[..., MicrophoneSource]
+) -> None:
+    """The machine's own sysfs, in which no device has this vendor."""
+    with virtual_microphone(tmp_path, COUNTING):
+        source = open_source("usb:ffff:ffff:NONE")
+        pieces = listen(source, lambda pieces: pieces[-1].end_index > 2 * RATE_HZ)
+        source.close()
+    assert all(isinstance(piece, Gap) for piece in pieces)
+    assert source.status.restarts >= 1
+    assert source.status.last_error.startswith("usb:ffff:ffff:NONE: not plugged in; sound devices on USB are: ")
 
 
 def test_channels_that_the_device_lacks_are_refused_in_words(
@@ -262,7 +276,7 @@ def test_the_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> N
         "from hydroear.capture.microphone import MicrophoneSource, schema\n"
         "source = MicrophoneSource(schema.MicrophoneSource(type='microphone', device='alsa:leakmic'))\n"
         "source.read()\n"
-        "print(source._child._process.pid, flush=True)\n"
+        "print(source._feed._process.pid, flush=True)\n"
         "while True: source.read()\n"
     )
     with (
@@ -279,39 +293,93 @@ def test_the_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> N
             time.sleep(0.02)
 
 
-@pytest.mark.skipif(not shutil.which("pulseaudio"), reason="pulseaudio is not installed")
-def test_a_sound_server_that_dies_and_returns_is_heard_again(
-    tmp_path: Path, open_source: Callable[..., MicrophoneSource], monkeypatch: pytest.MonkeyPatch
+def test_what_is_lost_while_the_child_is_stopped_is_counted_and_does_not_add_up(
+    tmp_path: Path, open_source: Callable[..., MicrophoneSource]
 ) -> None:
-    socket = tmp_path / "native"
+    """The child is stopped for less than a stall, so that nobody is told of the loss; ALSA keeps a part of it."""
+    others = children()
+    with virtual_microphone(tmp_path, COUNTING):
+        source = open_source(stall_s=10.0)
+        first = listen(source, blocks(5))[-1]
+        assert isinstance(first, Block)
+        (child,) = children() - others
+        for _ in range(2):
+            os.kill(child, signal.SIGSTOP)
+            time.sleep(2.0)
+            os.kill(child, signal.SIGCONT)
+            pieces = listen(source, lambda pieces: blocks(75)(pieces) and isinstance(pieces[-1], Block))
+            assert any(isinstance(piece, Gap) and "did not report" in piece.reason for piece in pieces)
+            last = pieces[-1]
+            assert isinstance(last, Block)
+            played, counted = position(last) - position(first), last.first_index - first.first_index
+            assert abs(counted - played) < BLOCK
+        assert source.status.restarts == 0
+        source.close()
+
+
+@contextmanager
+def sound_server(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A PulseAudio of one's own with the microphone of a silent sink."""
+    server = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
+    server += ["-L", f"module-native-protocol-unix auth-anonymous=1 socket={folder}/native"]
+    server += ["-L", f"module-null-sink sink_name=mic rate={RATE_HZ} channels=1 format=s16le"]
+    with subprocess.Popen(server, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def sound_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where :func:`sound_server` runs, and ALSA looks for its microphone."""
     monkeypatch.setenv("PULSE_RUNTIME_PATH", str(tmp_path / "run"))
     monkeypatch.setenv("PULSE_STATE_PATH", str(tmp_path / "state"))
-    monkeypatch.setenv("PULSE_SERVER", f"unix:{socket}")
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/native")
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
     (tmp_path / "asound.conf").write_text(
         '</usr/share/alsa/alsa.conf>\npcm.leakmic { type pulse device "mic.monitor" hint { show on } }\n'
     )
-    server = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
-    server += ["-L", f"module-native-protocol-unix auth-anonymous=1 socket={socket}"]
-    server += ["-L", f"module-null-sink sink_name=mic rate={RATE_HZ} channels=1 format=s16le"]
+    return tmp_path
 
-    def run() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(server, stderr=subprocess.DEVNULL)
 
-    first = run()
-    try:
+needs_pulseaudio = pytest.mark.skipif(not shutil.which("pulseaudio"), reason="pulseaudio is not installed")
+
+
+@needs_pulseaudio
+@pytest.mark.parametrize(("stall_s", "restarts"), [(10.0, False), (0.5, True)], ids=["patient", "impatient"])
+def test_a_sound_server_that_is_stopped_for_a_while_leaves_index_and_clock_together(
+    sound_folder: Path, open_source: Callable[..., MicrophoneSource], stall_s: float, restarts: bool
+) -> None:
+    with sound_server(sound_folder) as server:
+        source = open_source(stall_s=stall_s)
+        first = listen(source, blocks(40))[-1]
+        assert isinstance(first, Block)
+        for _ in range(2):
+            os.kill(server.pid, signal.SIGSTOP)
+            until_s = time.monotonic() + 1.5
+            while restarts and time.monotonic() < until_s:
+                assert source.read() is not None
+            time.sleep(max(0.0, until_s - time.monotonic()))
+            os.kill(server.pid, signal.SIGCONT)
+            last = listen(source, lambda pieces: blocks(70)(pieces) and isinstance(pieces[-1], Block))[-1]
+            assert isinstance(last, Block)
+            passed_s = last.monotonic_s - first.monotonic_s
+            assert (last.end_index - first.end_index) / RATE_HZ == pytest.approx(passed_s, abs=0.25)
+        assert (source.status.restarts > 0) is restarts
+        source.close()
+
+
+@needs_pulseaudio
+def test_a_sound_server_that_dies_and_returns_is_heard_again(
+    sound_folder: Path, open_source: Callable[..., MicrophoneSource]
+) -> None:
+    with sound_server(sound_folder):
         source = open_source()
         listen(source, blocks(3))
-    finally:
-        first.kill()
-        first.wait()
     listen(source, lambda pieces: isinstance(pieces[-1], Gap))
-    socket.unlink()
-    second = run()
-    try:
+    (sound_folder / "native").unlink()
+    with sound_server(sound_folder):
         listen(source, heard_again)
         assert source.status.restarts >= 1
         source.close()
-    finally:
-        second.kill()
-        second.wait()

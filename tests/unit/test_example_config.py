@@ -11,7 +11,18 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from hydroear.config.loader import load_config
-from hydroear.config.schema import Config, Decision, MicrophoneSource, Mqtt, Night, Publish, Section, Sensor, WavSource
+from hydroear.config.schema import (
+    Config,
+    Decision,
+    MicrophoneSource,
+    Mqtt,
+    Night,
+    PipeSource,
+    Publish,
+    Section,
+    Sensor,
+    WavSource,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "systemd/config.example.yaml"
 UNCOMMENTED = re.sub(r"^( *)#(?=\S)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
@@ -22,9 +33,10 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     """Each section of the schema with what the uncommented example sets in it."""
     unit = yaml.safe_load(UNCOMMENTED)
     yield Config, unit
-    microphone, recordings = unit["sensors"]
+    microphone, program, recordings = unit["sensors"]
     yield Sensor, microphone
     yield MicrophoneSource, microphone["source"]
+    yield PipeSource, program["source"]
     yield WavSource, recordings["source"]
     yield Decision, unit["decision"]
     yield Night, unit["night"]
@@ -55,7 +67,7 @@ def test_it_loads_as_it_is() -> None:
 def test_it_loads_with_every_setting_uncommented(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(UNCOMMENTED)
-    assert len(load_config(path).sensors) == 2
+    assert len(load_config(path).sensors) == 3
 
 
 def test_it_shows_each_setting_of_the_schema_and_no_other() -> None:

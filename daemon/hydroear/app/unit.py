@@ -204,7 +204,8 @@ class Unit:
         Returns
         -------
         bool
-            Whether every sensor was heard to its end. A source that fails is logged, and the others go on.
+            Whether every sensor was heard to its end. A recording that fails is logged, and the others go on; a
+            live sensor that is given up ends the unit, because only a new start tries it again.
 
         Raises
         ------
@@ -267,6 +268,8 @@ class Unit:
         except (AudioError, CaptureError) as error:
             log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
             self._deaf = True
+            if isinstance(error, CaptureError):
+                self.stop()
         except BaseException as error:
             self._broken = error
             self.stop()

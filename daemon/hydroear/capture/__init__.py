@@ -1,4 +1,4 @@
-"""Where audio comes from: recordings and microphones, each a Source of blocks and gaps."""
+"""Where audio comes from: microphones, programs and recordings, each a Source of blocks and gaps."""
 
 from hydroear.capture.open import open_source
 from hydroear.capture.recording import RecordingSource

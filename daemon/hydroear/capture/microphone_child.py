@@ -11,7 +11,9 @@ again as soon as the interpreter and PortAudio are up.
 from __future__ import annotations
 
 import enum
+import json
 import os
+import re
 import struct
 import sys
 import threading
@@ -67,20 +69,24 @@ class CannotOpenError(Exception):
     """The device is missing or refuses; says what to do."""
 
 
-def _open(device: str, rate_hz: int, channels: int, block_frames: int) -> Any:
+def inputs() -> dict[str, tuple[int, int, int]]:
+    """Index, input channels and default rate of every ALSA device by its name, also of those that only play."""
     try:
         import sounddevice
     except OSError as error:
         raise CannotOpenError(f"{error}; install PortAudio (in Debian: libportaudio2)") from None
-    inputs = {}
-    for index, found in enumerate(sounddevice.query_devices()):
-        if sounddevice.query_hostapis(found["hostapi"])["name"] == "ALSA":
-            inputs[found["name"]] = (index, found["max_input_channels"])
-    # By exact name: sounddevice itself would take a device whose name contains the one it is given.
-    if device not in inputs:
-        there = ", ".join(f"alsa:{name}" for name, (_, offered) in inputs.items() if offered) or "none"
-        raise CannotOpenError(f"no such device; inputs are: {there}; plug it in or name one of these")
-    index, offered = inputs[device]
+    return {
+        found["name"]: (index, found["max_input_channels"], int(found["default_samplerate"]))
+        for index, found in enumerate(sounddevice.query_devices())
+        if sounddevice.query_hostapis(found["hostapi"])["name"] == "ALSA"
+    }
+
+
+def _open(device: str, rate_hz: int, channels: int, block_frames: int) -> Any:
+    found = inputs()
+    import sounddevice
+
+    index, offered, _ = found[device_name(device, {name: offered for name, (_, offered, _) in found.items()})]
     if offered < channels:
         raise CannotOpenError(
             f"{channels} channel(s) asked, {offered} offered; set channels, or if none are offered, let this user "
@@ -99,6 +105,25 @@ def _open(device: str, rate_hz: int, channels: int, block_frames: int) -> Any:
         raise CannotOpenError(f"{rate_hz} Hz: {error}; set rate_hz to a rate the device has") from None
 
 
+def device_name(device: str, offers: dict[str, int]) -> str:
+    """What PortAudio calls a device, out of the names it knows with the channels that each offers."""
+    kind, _, name = device.partition(":")
+    there = ", ".join(f"alsa:{known}" for known, offered in offers.items() if offered) or "none"
+    if kind == "card":
+        suffix = re.compile(rf"\(hw:{name},\d+\)$")
+        of_card = [known for known in offers if suffix.search(known)]
+        if not of_card:
+            raise CannotOpenError(
+                f"plugged in as card {name}, but PortAudio opens no part of it; inputs are: {there}; "
+                "let this user open the device (group audio) and end the program that holds it"
+            )
+        return max(of_card, key=lambda known: offers[known] > 0)  # a card may also have parts that only play
+    # By exact name: sounddevice itself would take a device whose name contains the one it is given.
+    if name not in offers:
+        raise CannotOpenError(f"no such device; inputs are: {there}; plug it in or name one of these")
+    return name
+
+
 def _write(output: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -111,8 +136,26 @@ def _exit_with_parent() -> None:
     os._exit(0)
 
 
+def _list(output: int) -> int:
+    """Write name, channels and default rate of each input as JSON, or why that cannot be told; give the exit code."""
+    try:
+        heard = [(name, offered, rate_hz) for name, (_, offered, rate_hz) in inputs().items() if offered]
+    except Exception as error:
+        _write(output, str(error).encode())
+        return 1
+    _write(output, json.dumps(heard).encode())
+    return 0
+
+
 def main() -> None:
-    """Run as ``microphone_child.py DEVICE RATE_HZ CHANNELS``."""
+    """Run as ``microphone_child.py DEVICE RATE_HZ CHANNELS``, DEVICE being ``alsa:NAME`` or ``card:NUMBER``.
+
+    Without arguments, what can be heard is listed.
+    """
+    if len(sys.argv) == 1:
+        output = os.dup(1)
+        os.dup2(2, 1)
+        os._exit(_list(output))
     device, rate_hz, channels = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     output = os.dup(1)

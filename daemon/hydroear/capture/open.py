@@ -7,7 +7,7 @@ from hydroear.capture.source import Source
 from hydroear.config import schema
 
 
-def open_source(settings: schema.WavSource | schema.MicrophoneSource) -> Source:
+def open_source(settings: schema.WavSource | schema.MicrophoneSource | schema.PipeSource) -> Source:
     """Open what a sensor listens to.
 
     Raises
@@ -17,6 +17,10 @@ def open_source(settings: schema.WavSource | schema.MicrophoneSource) -> Source:
     """
     if isinstance(settings, schema.WavSource):
         return RecordingSource(settings.files, channel=settings.channel, speed=settings.speed)
+    if isinstance(settings, schema.PipeSource):
+        from hydroear.capture.pipe import PipeSource
+
+        return PipeSource(settings)
     from hydroear.capture.microphone import MicrophoneSource
 
     return MicrophoneSource(settings)

@@ -27,7 +27,7 @@ class Source(Protocol):
         -------
         Block, Gap or None
             A block of shape (n, 1) or a gap, each beginning where the one before ended, the first
-            at index 0; None at the end, which only recordings have.
+            at index 0; None at the end, which only recordings and standard input have.
 
         Raises
         ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hydroear.config.budget import raise_decades
 
@@ -14,6 +14,11 @@ NAME_EXPECTED = "1 to 63 letters, digits, _ . or -, the first a letter or digit"
 MAX_DECADES = 12.0
 """Where tail probabilities are cut off."""
 Identifier = Annotated[str, Field(pattern=NAME_PATTERN, json_schema_extra={"expected": NAME_EXPECTED})]
+
+
+DEVICE_PATTERN = r"^(alsa:.+|usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?|port:\d+-\d+(\.\d+)*)$"
+DEVICE_EXPECTED = "alsa:NAME, usb:VID:PID[:SERIAL] or port:PATH"
+Device = Annotated[str, Field(pattern=DEVICE_PATTERN, json_schema_extra={"expected": DEVICE_EXPECTED})]
 
 
 class Section(BaseModel):
@@ -31,28 +36,55 @@ class WavSource(Section):
     channel: Annotated[int, Field(ge=1, le=64, description="which channel to hear, counted from 1")] = 1
 
 
-class MicrophoneSource(Section):
-    """A microphone or sound card seen through PortAudio."""
+class LiveSource(Section):
+    """What all sources that sound now have in common."""
 
-    type: Literal["microphone"]
-    device: Annotated[str, Field(pattern=r"^alsa:.+$", description="identity of the sensor, e.g. alsa:leakmic")]
-    rate_hz: Annotated[int, Field(ge=8000, le=192000, description="sample rate asked of the device")] = 16000
+    rate_hz: Annotated[int, Field(ge=8000, le=192000, description="sample rate, which the device has to offer")] = 16000
     channels: Annotated[int, Field(ge=1, le=64, description="channels to open")] = 1
     channel: Annotated[int, Field(ge=1, le=64, description="which channel to hear, counted from 1")] = 1
     stall_s: Annotated[float, Field(ge=0.5, le=60, description="silence of the driver that counts as a hang")] = 3.0
+    give_up_after_s: Annotated[
+        float, Field(ge=0, le=86400, description="without a sample for so long, the unit ends; 0 is never")
+    ] = 3600.0
 
     @model_validator(mode="after")
-    def _channel_exists(self) -> MicrophoneSource:
+    def _channel_exists(self) -> LiveSource:
         if self.channel > self.channels:
             raise ValueError(f"channel {self.channel} of {self.channels}: choose one that is opened")
         return self
+
+
+class MicrophoneSource(LiveSource):
+    """A microphone or sound card seen through PortAudio."""
+
+    type: Literal["microphone"]
+    device: Annotated[Device, Field(description="identity of the sensor, see hydroear devices")]
+
+
+class PipeSource(LiveSource):
+    """Raw PCM that a program writes, or standard input."""
+
+    type: Literal["pipe"]
+    command: Annotated[
+        list[str],
+        BeforeValidator(lambda value: ["stdin"] if value == "stdin" else value),
+        Field(min_length=1, description="program and its arguments, or stdin"),
+    ]
+    format: Annotated[
+        Literal["s16le", "s24le", "s32le", "f32le"], Field(description="signed integers or float, little endian")
+    ] = "s16le"
+
+    @property
+    def from_stdin(self) -> bool:
+        """Whether standard input is heard instead of a program."""
+        return self.command == ["stdin"]
 
 
 class Sensor(Section):
     """One ear on the pipe."""
 
     id: Annotated[Identifier, Field(description="name of the sensor in topics and events")]
-    source: Annotated[WavSource | MicrophoneSource, Field(discriminator="type")]
+    source: Annotated[WavSource | MicrophoneSource | PipeSource, Field(discriminator="type")]
     site: Annotated[
         Path | None, Field(description="calibration of this sensor; default STATE_DIR/site/SENSOR.json")
     ] = None
@@ -211,4 +243,6 @@ class Config(Section):
         twice = sorted({i for i in ids if ids.count(i) > 1})
         if twice:
             raise ValueError(f"two sensors are called {', '.join(twice)}: give each its own id")
+        if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
+            raise ValueError("two sensors hear stdin: give all but one a command")
         return self

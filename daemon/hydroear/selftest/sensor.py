@@ -14,7 +14,7 @@ from hydroear.audio import Block, Gap, clipped_count, level_db
 from hydroear.audio.flatline import Flatline
 from hydroear.audio.vitals import VitalSigns
 from hydroear.capture import open_source
-from hydroear.capture.microphone import MicrophoneSource
+from hydroear.capture.supervised import SupervisedSource
 from hydroear.config import schema
 from hydroear.dsp import FrontEnd, FrontEndSpec
 from hydroear.errors import CaptureError, HydroearError
@@ -54,8 +54,8 @@ class Heard:
         return len(self.samples) / self.rate_hz
 
 
-def listen(settings: schema.WavSource | schema.MicrophoneSource, *, patience_s: float) -> Heard:
-    """Hear :data:`LISTEN_S` of a source: of a microphone as it sounds now, of recordings their beginning.
+def listen(settings: schema.WavSource | schema.MicrophoneSource | schema.PipeSource, *, patience_s: float) -> Heard:
+    """Hear :data:`LISTEN_S` of a source: of a live sensor as it sounds now, of recordings their beginning.
 
     Raises
     ------
@@ -88,13 +88,13 @@ def listen(settings: schema.WavSource | schema.MicrophoneSource, *, patience_s: 
                 missing -= len(piece.samples)
             elif blocks:
                 gaps.append(piece)
-            # What is heard of the closing is no error of the microphone.
-            if isinstance(source, MicrophoneSource) and not too_late.is_set():
+            # What is heard of the closing is no error of the sensor.
+            if isinstance(source, SupervisedSource) and not too_late.is_set():
                 error = source.status.last_error
     finally:
         timer.cancel()
         source.close()
-    if isinstance(source, MicrophoneSource) and missing > 0:
+    if isinstance(source, SupervisedSource) and missing > 0:
         heard_s = LISTEN_S - missing / source.rate_hz
         when = f"fell silent after {heard_s:.1f} s: " if blocks else ""
         if error:  # says itself what to do

@@ -1,0 +1,277 @@
+"""A source whose samples come from something that may hang or die, and is then started again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from hydroear.audio import Block, Gap, Samples
+from hydroear.capture.timeline import Timeline
+from hydroear.config import schema
+from hydroear.errors import CaptureError
+
+_log = logging.getLogger(__name__)
+
+BACK_OFF_S = 0.5
+LONGEST_BACK_OFF_S = 30.0
+GOOD_RUN_S = 60.0
+"""After samples have come for this long, the next failure counts as the first again."""
+
+State = Literal["healthy", "recovering", "failed"]
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """How a source is doing.
+
+    Attributes
+    ----------
+    state
+        ``healthy`` while samples arrive; ``recovering`` while they are waited for; ``failed`` once
+        that has lasted so long that capture is tried only every 30 s.
+    restarts
+        How often capture was started again since the source was opened.
+    last_error
+        Why samples last ceased; empty if they never did.
+    drift_ppm
+        How much faster than its nominal rate the sensor's clock runs, by this machine's monotonic clock; None until
+        minutes without loss have told.
+    drift_error_ppm
+        Standard error of that; None likewise.
+    """
+
+    state: State = "recovering"
+    restarts: int = 0
+    last_error: str = ""
+    drift_ppm: float | None = None
+    drift_error_ppm: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Samples as they arrived.
+
+    Attributes
+    ----------
+    samples
+        float32, shape (n, channels), n at least 1; may hold what is not finite.
+    end_s
+        Monotonic time at which the last of them arrived.
+    after_loss
+        Whether samples before them were discarded, nobody knows how many.
+    """
+
+    samples: Samples
+    end_s: float
+    after_loss: bool = False
+
+
+class FeedEnd(Exception):  # noqa: N818 - no error
+    """A feed has ended, and another one would be empty."""
+
+
+class Feed(Protocol):
+    """One attempt to capture."""
+
+    @property
+    def heard_for_s(self) -> float:
+        """Time from the start to the last frame."""
+        ...
+
+    def receive(self, until_s: float) -> Frame | None:
+        """Wait for a frame until a monotonic time.
+
+        Raises
+        ------
+        CaptureError
+            If this attempt has failed.
+        FeedEnd
+            If there is no more to hear, for ever.
+        """
+        ...
+
+    def check_stalled(self) -> None:
+        """Raise CaptureError if what has been waited for has been silent for too long."""
+        ...
+
+    def kill(self) -> None:
+        """End a wait in another thread; harmless twice."""
+        ...
+
+    def end(self) -> None:
+        """Kill it and free all that belongs to it."""
+        ...
+
+
+class SupervisedSource(ABC):
+    """One channel of a live sensor, for ever.
+
+    Capture begins with the first :meth:`read`. Whatever stops it becomes gaps whose lengths follow
+    the monotonic clock, while capture is tried again after 0.5 s, doubling up to 30 s.
+
+    Parameters
+    ----------
+    name
+        What a person calls it in a log.
+    settings
+        Rate, channel, and how patient to be.
+    """
+
+    def __init__(self, name: str, settings: schema.LiveSource) -> None:
+        self.name = name
+        self.rate_hz = settings.rate_hz
+        self._live = settings
+        self._state: State = "recovering"
+        self._last_error = ""
+        self._reading = threading.Lock()
+        self._closed = threading.Event()
+        self._feed: Feed | None = None
+        self._starts = 0
+        self._retry_s = 0.0
+        self._back_off_s = BACK_OFF_S
+        self._heard_s = 0.0  # when a sample last came, or was first waited for
+        self._timeline: Timeline | None = None
+        self._ready: deque[Block | Gap] = deque()
+
+    @abstractmethod
+    def _start(self) -> Feed:
+        """Begin an attempt to capture; raises CaptureError if it cannot begin."""
+
+    @property
+    def status(self) -> SourceStatus:
+        """How the source is doing, as of the last read."""
+        drift = self._timeline.drift if self._timeline else None
+        return SourceStatus(
+            self._state,
+            max(0, self._starts - 1),
+            self._last_error,
+            drift.ppm if drift else None,
+            drift.error_ppm if drift else None,
+        )
+
+    def read(self) -> Block | Gap | None:
+        """Wait for what comes next, for at most about ``stall_s``.
+
+        Returns
+        -------
+        Block, Gap or None
+            A block of shape (n, 1) or a gap, each beginning where the one before ended; None when
+            closed, or at the end of a source that has one. The length of a gap is the time that
+            passed times the rate, also where the driver reports an overflow, because it does not
+            say how much it discarded.
+
+        Raises
+        ------
+        CaptureError
+            If nothing was heard for ``give_up_after_s``.
+        """
+        with self._reading:
+            if self._timeline is None:
+                self._heard_s = time.monotonic()
+                self._timeline = Timeline(self.rate_hz, self._heard_s)
+            timeline = self._timeline
+            due_s = time.monotonic() + self._live.stall_s
+            while not (self._closed.is_set() or self._ready):
+                self._give_up_in_time()
+                # An index may be a little ahead of the clock, and what did not sound yet cannot be lost.
+                due_s = max(due_s, timeline.end_s + 1.0 / self.rate_hz)
+                try:
+                    self._listen(timeline, due_s)
+                except FeedEnd:
+                    self._closed.set()
+                    self._end_feed()
+            return None if self._closed.is_set() else self._ready.popleft()
+
+    def close(self) -> None:
+        """End capture; a read that waits in another thread returns None. Harmless twice.
+
+        Not for signal handlers: one that interrupts :meth:`read` would wait for it for ever.
+        """
+        self._closed.set()
+        if self._feed is not None:
+            self._feed.kill()
+        with self._reading:
+            self._end_feed()
+            self._ready.clear()
+
+    def _listen(self, timeline: Timeline, due_s: float) -> None:
+        """Hear the next frame, or make a gap at a failure or when one is due."""
+        try:
+            if self._feed is None:
+                self._closed.wait(min(self._retry_s, due_s) - time.monotonic())
+                if self._closed.is_set():
+                    return
+                if time.monotonic() < self._retry_s:
+                    self._lose(timeline, time.monotonic(), self._last_error)
+                    return
+                self._starts += 1
+                self._feed = self._start()
+            if self._closed.is_set():  # closed in another thread that did not see this feed yet
+                return
+            frame = self._feed.receive(due_s)
+            if frame is not None:
+                self._hear(timeline, frame)
+                return
+            self._feed.check_stalled()
+            reason = self._last_error or "waiting for samples"
+            if self._state == "healthy":
+                reason = f"{self.name}: no samples for {self._live.stall_s:g} s"
+                self._become("recovering", reason)
+        except CaptureError as error:
+            self._retry_later()
+            self._become("failed" if self._back_off_s >= LONGEST_BACK_OFF_S else "recovering", str(error))
+            reason = str(error)
+        self._lose(timeline, time.monotonic(), reason)
+
+    def _hear(self, timeline: Timeline, frame: Frame) -> None:
+        self._heard_s = time.monotonic()
+        samples = np.ascontiguousarray(frame.samples[:, self._live.channel - 1 : self._live.channel])
+        if not np.isfinite(samples).all():
+            reason = f"{self.name}: samples that are not numbers"
+            self._become("recovering", reason)
+            self._lose(timeline, frame.end_s, reason)
+            return
+        loss = "driver overflow, length by the clock" if frame.after_loss else ""
+        self._ready += timeline.place(samples, frame.end_s, loss=loss)
+        self._become("healthy", self._last_error)
+
+    def _lose(self, timeline: Timeline, until_s: float, reason: str) -> None:
+        if gap := timeline.lose(until_s, reason):
+            self._ready.append(gap)
+
+    def _give_up_in_time(self) -> None:
+        silence_s = time.monotonic() - self._heard_s
+        if 0.0 < self._live.give_up_after_s <= silence_s:
+            raise CaptureError(
+                f"given up: nothing heard for {silence_s:.0f} s; {self._last_error or f'{self.name} sent nothing'}"
+            )
+
+    def _retry_later(self) -> None:
+        if self._feed is not None and self._feed.heard_for_s >= GOOD_RUN_S:
+            self._back_off_s = BACK_OFF_S
+        self._end_feed()
+        self._retry_s = time.monotonic() + self._back_off_s
+        self._back_off_s = min(2.0 * self._back_off_s, LONGEST_BACK_OFF_S)
+
+    def _end_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.end()
+            self._feed = None
+
+    def _become(self, state: State, error: str) -> None:
+        """Take on a state, and log it unless it was logged already."""
+        before = self._state, self._last_error
+        self._state, self._last_error = state, error
+        if (state, error) == before:
+            return
+        if state == "healthy":
+            _log.info("%s: hearing", self.name)
+        else:
+            _log.warning("%s (%s)", error, state)
