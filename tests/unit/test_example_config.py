@@ -11,7 +11,18 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from hydroear.config.loader import load_config
-from hydroear.config.schema import Config, Decision, MicrophoneSource, Mqtt, Publish, Section, Sensor, WavSource
+from hydroear.config.schema import (
+    BandLimit,
+    Config,
+    Decision,
+    Evidence,
+    MicrophoneSource,
+    Mqtt,
+    Publish,
+    Section,
+    Sensor,
+    WavSource,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "systemd/config.example.yaml"
 UNCOMMENTED = re.sub(r"^( *)#(?=\S)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
@@ -29,6 +40,8 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield Decision, unit["decision"]
     yield Mqtt, unit["mqtt"]
     yield Publish, unit["publish"]
+    yield Evidence, unit["evidence"]
+    yield BandLimit, unit["evidence"]["band_limit"]
 
 
 def range_text(field: FieldInfo) -> str:
