@@ -207,15 +207,15 @@ def _draw_score(
         picture[row(decades) : row(decades) + 2, _LEFT - 7 : _LEFT - 1] = _BLACK
         _write(picture, f"{decades}", _LEFT - 10, row(decades) - 6, anchor="end")
     right = _LEFT + PLOT_WIDTH
-    last: int | None = None
-    for end_s, decades in scores:
+    last: tuple[float, int] | None = None
+    for end_s, level in scores:
         if end_s <= time.first or end_s - hop_s >= time.last:
             continue
-        begin, end, y = time.column(end_s - hop_s), time.column(end_s), row(decades)
-        if last is not None:
-            picture[min(last, y) : max(last, y) + 3, max(_LEFT, begin - 1) : begin + 2] = _BLUE
+        begin, end, y = time.column(end_s - hop_s), time.column(end_s), row(level)
+        if last is not None and end_s - last[0] < 1.5 * hop_s:
+            picture[min(last[1], y) - 1 : max(last[1], y) + 2, max(_LEFT, begin - 1) : begin + 2] = _BLUE
         picture[y - 1 : y + 2, begin:end] = _BLUE
-        last = y
+        last = end_s, y
     for x in range(0, PLOT_WIDTH, 12):
         area[row(raise_decades) - SCORE_TOP : row(raise_decades) - SCORE_TOP + 2, x : x + 7] = _RED
     _write(picture, f"raise {raise_decades:g}", right + 8, row(raise_decades) - 6, ink=_RED)
