@@ -212,7 +212,7 @@ def test_what_has_no_budget_is_not_made(tmp_path: Path) -> None:
 
 def test_how_long_is_counted_from_the_first_high_score_over_short_pauses(bench: Bench) -> None:
     for end_s in range(2, 60):
-        bench.take(float(end_s), 3.0 if end_s == 5 or end_s >= 20 and end_s % 4 else 0.5)
+        bench.take(float(end_s), 3.0 if end_s == 5 or (end_s >= 20 and end_s % 4) else 0.5)
     reasons = bench.recorder.explain()
     assert reasons.lasted_s == pytest.approx(59.0 - 21.0 + SPEC.window_s)
     assert reasons.share_over == pytest.approx(30 / 39)

@@ -246,7 +246,7 @@ def _band_sentence(reasons: Reasons, where: str, *, relative: bool) -> str:
     if not reasons.stands_out:
         return f"No band stands out: {band} rose most, by {reasons.rise_db:.1f} dB over what is normal {where}."
     against = ", compared with the other bands" if relative else ""
-    return f"From {band} the sound is {reasons.rise_db:.1f} dB over what is normal {where}{against}."
+    return f"It changed most from {band}: {reasons.rise_db:.1f} dB over what is normal {where}{against}."
 
 
 def _level_sentence(over_db: float, level_db: float | None) -> str:
