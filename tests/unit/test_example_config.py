@@ -12,8 +12,10 @@ from pydantic.fields import FieldInfo
 
 from hydroear.config.loader import load_config
 from hydroear.config.schema import (
+    BandLimit,
     Config,
     Decision,
+    Evidence,
     MicrophoneSource,
     Mqtt,
     Night,
@@ -42,6 +44,8 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield Night, unit["night"]
     yield Mqtt, unit["mqtt"]
     yield Publish, unit["publish"]
+    yield Evidence, unit["evidence"]
+    yield BandLimit, unit["evidence"]["band_limit"]
 
 
 def range_text(field: FieldInfo) -> str:

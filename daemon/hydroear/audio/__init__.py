@@ -2,13 +2,16 @@
 
 from hydroear.audio.block import CLIP_LEVEL, Block, Gap, Samples, clipped_count, level_db
 from hydroear.audio.recording import Recording, open_recording
+from hydroear.audio.ring import Ring, Stretch
 
 __all__ = [
     "CLIP_LEVEL",
     "Block",
     "Gap",
     "Recording",
+    "Ring",
     "Samples",
+    "Stretch",
     "clipped_count",
     "level_db",
     "open_recording",

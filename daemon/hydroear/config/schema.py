@@ -200,6 +200,36 @@ class Night(Section):
         return self
 
 
+class BandLimit(Section):
+    """The only frequencies that are left in clips and pictures."""
+
+    low_hz: Annotated[float, Field(ge=0, le=96000, description="lowest frequency that is kept")]
+    high_hz: Annotated[float, Field(gt=0, le=96000, description="highest frequency that is kept")]
+
+    @model_validator(mode="after")
+    def _is_a_band(self) -> BandLimit:
+        if self.low_hz >= self.high_hz:
+            raise ValueError(f"{self.low_hz:g} to {self.high_hz:g} Hz is no band: raise high_hz or lower low_hz")
+        return self
+
+
+class Evidence(Section):
+    """What is kept on the unit of each event, for an operator to hear and to see."""
+
+    enabled: Annotated[bool, Field(description="whether anything is kept at all")] = True
+    before_s: Annotated[float, Field(ge=1, le=30, description="length of a clip before the event opened")] = 10.0
+    after_s: Annotated[float, Field(ge=0, le=30, description="length of a clip after that")] = 5.0
+    format: Annotated[
+        Literal["auto", "wav", "flac"], Field(description="of clips; auto is flac where soundfile is installed")
+    ] = "auto"
+    band_limit: Annotated[BandLimit | None, Field(description="band that clips and pictures are limited to")] = None
+    clips_mb: Annotated[float, Field(ge=0, le=100000, description="budget of the clips; 0 keeps none")] = 200.0
+    pictures_mb: Annotated[float, Field(ge=0, le=100000, description="budget of the pictures; 0 keeps none")] = 50.0
+    keep_free_mb: Annotated[
+        float, Field(ge=0, le=100000, description="nothing is written that would leave less than this on the disk")
+    ] = 200.0
+
+
 class Config(Section):
     """A whole unit."""
 
@@ -214,6 +244,7 @@ class Config(Section):
     night: Night = Night()
     mqtt: Mqtt | None = None
     publish: Publish = Publish()
+    evidence: Evidence = Evidence()
 
     @property
     def outbox_path(self) -> Path:
@@ -224,6 +255,11 @@ class Config(Section):
     def live_path(self) -> Path:
         """The socket at which a running unit tells what it hears."""
         return self.state_dir / "live.sock"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """Where clips, pictures and reasons are kept."""
+        return self.state_dir / "evidence"
 
     def site_path(self, sensor: Sensor) -> Path:
         """Where the calibration of a sensor is, or would be."""
