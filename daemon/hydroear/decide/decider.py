@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,7 +56,7 @@ class Policy:
         Percentile of the scores in the horizon that is held against the raise level: a leak never stops, so that even
         its low scores are high.
     raise_decades, clear_decades
-        Levels of the site score; the second is the lower one.
+        Levels of rarity; the second is the lower one.
     recheck_s
         A warning that holds after this long is a leak.
     clear_s
@@ -76,6 +77,22 @@ class Policy:
     hop_s: float
 
 
+@dataclass(frozen=True)
+class Rarity:
+    """From scores that last to minus log10 of how often those of a normal pipe do.
+
+    Attributes
+    ----------
+    low
+        Of the low percentile over a horizon.
+    high
+        Of the high percentile over the clear time.
+    """
+
+    low: Callable[[float], float]
+    high: Callable[[float], float]
+
+
 class Decider:
     """The state of one sensor.
 
@@ -87,12 +104,22 @@ class Decider:
     ----------
     policy
         The rules.
+    rarity
+        How rare scores are that last; left out, scores are rarities themselves.
     leaking, acknowledged
         Whether the sensor was in ``leak`` when it last stopped listening, and whether somebody had taken it on.
     """
 
-    def __init__(self, policy: Policy, *, leaking: bool = False, acknowledged: bool = False) -> None:
-        self._policy = policy
+    def __init__(
+        self,
+        policy: Policy,
+        rarity: Rarity = Rarity(float, float),
+        *,
+        leaking: bool = False,
+        acknowledged: bool = False,
+    ) -> None:
+        self._policy, self._rarity = policy, rarity
+        self._low_decades: float | None = None
         self._state = State.LEAK if leaking else State.LEARNING
         self._acknowledged = leaking and acknowledged
         self._deaf = False
@@ -126,8 +153,13 @@ class Decider:
         """Call no leak until a time in the stream; a warning may stand, and is a leak if it still does then."""
         self._muted_until_s = until_s
 
-    def hear(self, end_s: float, decades: float) -> State:
-        """Take the site score of a window that ends at `end_s` in the stream; times never fall."""
+    @property
+    def low_decades(self) -> float | None:
+        """What is held against the raise level: the rarity of the last horizon; None before there is one."""
+        return self._low_decades
+
+    def hear(self, end_s: float, score: float) -> State:
+        """Take the score of a window that ends at `end_s` in the stream; times never fall."""
         policy = self._policy
         if self._deaf:
             self._hear_again(end_s)
@@ -135,10 +167,11 @@ class Decider:
         self._forget_drowned(end_s)
         if self._listening_since_s is None:
             self._listening_since_s = end_s
-        self._scores.append((end_s, decades))
+        self._scores.append((end_s, score))
         while self._scores[0][0] <= end_s - max(policy.horizon_s, policy.clear_s):
             self._scores.popleft()
-        low = self._percentile(policy.horizon_s, policy.low_percentile)
+        low = self._rarity_of(policy.horizon_s, policy.low_percentile, self._rarity.low)
+        self._low_decades = low
         if self._state is State.LEARNING and low is not None:
             self._state = State.QUIET
         if self._state is State.QUIET and low is not None and low >= policy.raise_decades:
@@ -153,7 +186,7 @@ class Decider:
             ):
                 self._state = State.LEAK
         elif self._state is State.LEAK:
-            high = self._percentile(policy.clear_s, 100.0 - policy.low_percentile)
+            high = self._rarity_of(policy.clear_s, 100.0 - policy.low_percentile, self._rarity.high)
             if high is not None and high < policy.clear_decades:
                 self._state, self._acknowledged = State.QUIET, False
                 self._held_off_until_s = end_s + policy.hold_off_s
@@ -183,14 +216,14 @@ class Decider:
             self._state = State.QUIET
         self._deaf = False
 
-    def _percentile(self, span_s: float, percentile: float) -> float | None:
-        """Percentile of the scores of the last `span_s`; None if too few were heard."""
+    def _rarity_of(self, span_s: float, percentile: float, rarity: Callable[[float], float]) -> float | None:
+        """Rarity of a percentile of the scores of the last `span_s`; None if too few were heard."""
         now_s = self._scores[-1][0]
         hop_s = self._policy.hop_s
         assert self._listening_since_s is not None
         if now_s - self._listening_since_s < span_s - 1.5 * hop_s:
             return None
-        recent = [decades for end_s, decades in self._scores if end_s > now_s - span_s]
+        recent = [score for end_s, score in self._scores if end_s > now_s - span_s]
         if len(recent) < _COVERAGE * span_s / hop_s:
             return None
-        return float(np.percentile(recent, percentile))
+        return rarity(float(np.percentile(recent, percentile)))
