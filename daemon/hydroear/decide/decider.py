@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
+from hydroear.decide.recent import Recent
 
 FAULT_AFTER_S = 10.0
 """Without a window that can be scored for this long, a sensor hears nothing and says so."""
@@ -125,7 +125,7 @@ class Decider:
         self._deaf = False
         self._drowned: deque[float] = deque()
         self._held_off_until_s = self._muted_until_s = 0.0
-        self._scores: deque[tuple[float, float]] = deque()
+        self._horizon, self._clear_time = Recent(policy.horizon_s), Recent(policy.clear_s)
         self._listening_since_s: float | None = None
         self._warned_s = 0.0
         self._heard_s = 0.0
@@ -167,10 +167,11 @@ class Decider:
         self._forget_drowned(end_s)
         if self._listening_since_s is None:
             self._listening_since_s = end_s
-        self._scores.append((end_s, score))
-        while self._scores[0][0] <= end_s - max(policy.horizon_s, policy.clear_s):
-            self._scores.popleft()
-        low = self._rarity_of(policy.horizon_s, policy.low_percentile, self._rarity.low)
+        self._horizon.push(end_s, score)
+        self._clear_time.push(end_s, score)
+        low = None
+        if self._is_covered(policy.horizon_s, self._horizon):
+            low = self._rarity.low(self._horizon.percentile(policy.low_percentile))
         self._low_decades = low
         if self._state is State.LEARNING and low is not None:
             self._state = State.QUIET
@@ -186,8 +187,9 @@ class Decider:
             ):
                 self._state = State.LEAK
         elif self._state is State.LEAK:
-            high = self._rarity_of(policy.clear_s, 100.0 - policy.low_percentile, self._rarity.high)
-            if high is not None and high < policy.clear_decades:
+            covered = self._is_covered(policy.clear_s, self._clear_time)
+            high = self._clear_time.percentile(100.0 - policy.low_percentile)
+            if covered and self._rarity.high(high) < policy.clear_decades:
                 self._state, self._acknowledged = State.QUIET, False
                 self._held_off_until_s = end_s + policy.hold_off_s
         return self.state
@@ -216,14 +218,9 @@ class Decider:
             self._state = State.QUIET
         self._deaf = False
 
-    def _rarity_of(self, span_s: float, percentile: float, rarity: Callable[[float], float]) -> float | None:
-        """Rarity of a percentile of the scores of the last `span_s`; None if too few were heard."""
-        now_s = self._scores[-1][0]
-        hop_s = self._policy.hop_s
+    def _is_covered(self, span_s: float, recent: Recent) -> bool:
+        """Whether enough of a span was heard to judge it."""
         assert self._listening_since_s is not None
-        if now_s - self._listening_since_s < span_s - 1.5 * hop_s:
-            return None
-        recent = [score for end_s, score in self._scores if end_s > now_s - span_s]
-        if len(recent) < _COVERAGE * span_s / hop_s:
-            return None
-        return rarity(float(np.percentile(recent, percentile)))
+        hop_s = self._policy.hop_s
+        long_enough = self._heard_s - self._listening_since_s >= span_s - 1.5 * hop_s
+        return long_enough and len(recent) >= _COVERAGE * span_s / hop_s
