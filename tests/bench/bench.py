@@ -34,6 +34,7 @@ LIBROSA = "0.10.2.post1"
 AUDIO_S = 10.0
 REPLAY_S = 600.0
 LISTEN_S = 20.0
+DAY_HOURS = 24.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def measure(work: Path) -> list[Figure]:
         *replay_figures(recordings["replay"], sites),
         *memory_figures(work, recordings["listen"], sites),
         *first_score_figures(recordings["window"], sites),
+        *day_figures(work, recordings["replay"], sites),
     ]
 
 
@@ -240,17 +242,66 @@ def memory_figures(work: Path, recording: Path, sites: dict[Runtime, Path]) -> l
     return figures
 
 
-def unit_config(work: Path, recording: Path, runtime: Runtime, site: Path, broker_url: str) -> Path:
-    """Write the configuration of a unit that hears a recording at the speed of life."""
+def day_figures(work: Path, recording: Path, sites: dict[Runtime, Path]) -> list[Figure]:
+    """A quiet day, as fast as it can be heard; and a quarter of one by four sensors."""
+    figures = []
+    with EmbeddedBroker() as broker:
+        for runtime, site in sites.items():
+            step(f"a day of audio, {runtime}")
+            day, quarter_of_four = (
+                program.hear(
+                    unit_config(
+                        work, recording, runtime, site, broker.url,
+                        name=name, sensors=sensors, speed=0.0, times=round(hours * 3600.0 / REPLAY_S),
+                    )
+                )
+                for name, sensors, hours in (("day", 1, DAY_HOURS), ("four", 4, DAY_HOURS / 4.0))
+            )  # fmt: skip
+            audio_s = DAY_HOURS * 3600.0
+            share = 100.0 * day.cpu_s / audio_s
+            linear = quarter_of_four.cpu_s / day.cpu_s
+            figures += [
+                Figure(
+                    f"a day of one sensor, {runtime}", day.wall_s, "s", f"{audio_s / day.wall_s:.0f} × real time",
+                    "≤ 90 s", day.wall_s <= 90.0,
+                ),
+                Figure(f"processor for one sensor, {runtime}", share, "%", "of one core", "≤ 3 %", share <= 3.0),
+                Figure(f"a quarter of a day of four, {runtime}", quarter_of_four.cpu_s, "s", f"{linear:.2f} × a day of one"),
+                Figure(
+                    f"growth of memory, {runtime}", 2.0 * day.growth_mb, "MB", "a day, from its second half",
+                    "< 0.5 MB", 2.0 * day.growth_mb < 0.5,
+                ),
+                Figure(
+                    f"written in a quiet day, {runtime}", day.written_mb, "MB", "states each minute, not health",
+                    "≤ 5 MB", day.written_mb <= 5.0,
+                ),
+            ]  # fmt: skip
+    return figures
+
+
+def unit_config(
+    work: Path,
+    recording: Path,
+    runtime: Runtime,
+    site: Path,
+    broker_url: str,
+    *,
+    name: str = "listen",
+    sensors: int = 1,
+    speed: float = 1.0,
+    times: int = 1,
+) -> Path:
+    """Write the configuration of a unit whose sensors all hear a recording, so many times over."""
+    source = {"type": "wav", "files": times * [str(recording)], "speed": speed}
     config = {
         "unit": f"bench-{runtime}",
         "bundle": str(SHIPPED_BUNDLE),
-        "state_dir": str(work / f"state-{runtime}"),
+        "state_dir": str(work / f"state-{name}-{runtime}"),
         "runtime": runtime,
-        "sensors": [{"id": "pipe", "site": str(site), "source": {"type": "wav", "files": [str(recording)]}}],
+        "sensors": [{"id": f"pipe-{number}", "site": str(site), "source": source} for number in range(sensors)],
         "mqtt": {"url": broker_url, "protocol": "3.1.1"},
     }
-    path = work / f"{runtime}.yaml"
+    path = work / f"{name}-{runtime}.yaml"
     path.write_text(json.dumps(config))  # JSON is YAML
     return path
 

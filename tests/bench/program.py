@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydroear.model import SHIPPED_BUNDLE
@@ -57,6 +59,45 @@ def resident_mb(configs: Iterable[Path], listen_s: float) -> list[tuple[float, f
     return memory
 
 
+@dataclass(frozen=True)
+class Hearing:
+    """What a unit took to hear its recordings to their end.
+
+    Attributes
+    ----------
+    wall_s, cpu_s
+        Time on the wall, and of processors.
+    growth_mb
+        Resident memory at the end over that at half time, in 10^6 bytes.
+    written_mb
+        What reached the disk, in 10^6 bytes.
+    """
+
+    wall_s: float
+    cpu_s: float
+    growth_mb: float
+    written_mb: float
+
+
+def hear(config: Path) -> Hearing:
+    """Run a unit until its recordings end."""
+    began_s = time.perf_counter()
+    unit = subprocess.Popen([*HYDROEAR, "run", "-c", str(config)], stdout=subprocess.DEVNULL)
+    resident_mb, written_mb = [], 0.0
+    while not (ended := os.wait4(unit.pid, os.WNOHANG))[0]:
+        with suppress(OSError, KeyError):  # it may be ending
+            resident_mb.append(_resident_mb(unit.pid)[0])
+            written_mb = _written_mb(unit.pid)
+        time.sleep(0.1)
+    wall_s = time.perf_counter() - began_s
+    _, unit.returncode, usage = ended  # reaped here, or the usage would be lost
+    if unit.returncode:
+        raise subprocess.CalledProcessError(unit.returncode, unit.args)
+    return Hearing(
+        wall_s, usage.ru_utime + usage.ru_stime, resident_mb[-1] - resident_mb[len(resident_mb) // 2], written_mb
+    )
+
+
 def forget_files(folders: Iterable[Path]) -> None:
     """Ask the kernel to drop its copies of files, as after a boot; those that are in use anywhere stay."""
     for folder in folders:
@@ -74,3 +115,8 @@ def _resident_mb(pid: int) -> tuple[float, float]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     kib = {key: int(value.split()[0]) for key, value in (line.split(":", 1) for line in lines) if key.startswith("Vm")}
     return kib["VmRSS"] * 1024 / 1e6, kib["VmHWM"] * 1024 / 1e6
+
+
+def _written_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("write_bytes:"))) / 1e6

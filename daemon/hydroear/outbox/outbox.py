@@ -30,7 +30,6 @@ CREATE TABLE IF NOT EXISTS message (
     retain INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS message_kind ON message (kind);
-CREATE INDEX IF NOT EXISTS message_retained ON message (topic) WHERE retain;
 CREATE TABLE IF NOT EXISTS total (
     kind INTEGER PRIMARY KEY,
     messages INTEGER NOT NULL DEFAULT 0,
@@ -44,6 +43,12 @@ CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON message BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - length(old.payload) WHERE kind = old.kind;
 END;
 CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT NOT NULL);
+"""
+
+# In memory: states come every minute for years, and a memory card does not.
+_LATEST = """
+PRAGMA temp_store = MEMORY;
+CREATE TEMP TABLE latest (topic TEXT PRIMARY KEY, id INTEGER NOT NULL, kind INTEGER NOT NULL, payload BLOB NOT NULL);
 """
 
 
@@ -103,8 +108,9 @@ class Outbox:
         Parameters
         ----------
         messages
-            Queued in this order. A retained message that is not an event takes the place of one still
-            undelivered on the same topic: only its latest value means anything.
+            Queued in this order. Of retained messages that are no events only the latest on a topic means
+            anything: it takes the place of one still undelivered, and waits in memory. A unit that is
+            started anew says such things again.
         remember
             ``(sensor_id, record)``: the sensor's open event from now on, in the caller's own encoding.
         forget
@@ -118,7 +124,8 @@ class Outbox:
                 db.execute("INSERT OR REPLACE INTO open_event VALUES (?, ?)", remember)
             if forget is not None:
                 db.execute("DELETE FROM open_event WHERE sensor_id = ?", (forget,))
-            self._enforce_cap(db)
+            if any(not message.retain for message in messages):
+                self._enforce_cap(db)
 
         self._commit(work)
         self._listener()
@@ -127,7 +134,10 @@ class Outbox:
         """At most `limit` undelivered messages but those in `skip`, by priority, then oldest first."""
         marks = ",".join("?" * len(skip))
         query = (
-            f"SELECT id, topic, payload, kind, retain FROM message WHERE id NOT IN ({marks}) ORDER BY kind, id LIMIT ?"
+            "SELECT id, topic, payload, kind, retain FROM "
+            "(SELECT id, topic, payload, kind, retain FROM message "
+            "UNION ALL SELECT id, topic, payload, kind, 1 FROM latest) "
+            f"WHERE id NOT IN ({marks}) ORDER BY kind, id LIMIT ?"
         )
         rows = self._commit(lambda db: db.execute(query, (*skip, limit)).fetchall())
         return [
@@ -137,7 +147,14 @@ class Outbox:
 
     def delete(self, *ids: int) -> None:
         """Forget delivered messages; numbers that are gone already are ignored."""
-        self._commit(lambda db: db.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in ids]))
+        numbers = [(number,) for number in ids]
+
+        def work(db: sqlite3.Connection) -> None:
+            in_memory = db.executemany("DELETE FROM latest WHERE id = ?", numbers).rowcount
+            if in_memory < len(numbers):
+                db.executemany("DELETE FROM message WHERE id = ?", numbers)
+
+        self._commit(work)
 
     def recall(self, sensor_id: str) -> str | None:
         """The record of the sensor's open event, None when none is open."""
@@ -148,7 +165,8 @@ class Outbox:
 
     def depth(self) -> int:
         """Number of messages that wait."""
-        return sum(self._totals("messages").values())
+        (latest,) = self._commit(lambda db: db.execute("SELECT count(*) FROM latest").fetchone())
+        return sum(self._totals("messages").values()) + int(latest)
 
     def drops(self) -> dict[Kind, int]:
         """Messages dropped over the size cap since the file was begun, by kind."""
@@ -172,11 +190,15 @@ class Outbox:
         return {Kind(kind): count for kind, count in rows}
 
     def _insert(self, db: sqlite3.Connection, message: Message) -> None:
-        if message.retain and message.kind is not Kind.EVENT:
-            db.execute("DELETE FROM message WHERE topic = ? AND retain AND kind <> ?", (message.topic, Kind.EVENT))
         # SQLite would give the number of a deleted message to the next one, and the late
         # acknowledgement of the first would then delete the second undelivered.
         self._last_id += 1
+        if message.retain and message.kind is not Kind.EVENT:
+            db.execute(
+                "INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?)",
+                (message.topic, self._last_id, message.kind, message.payload),
+            )
+            return
         db.execute(
             "INSERT INTO message (id, kind, topic, payload, retain) VALUES (?, ?, ?, ?, ?)",
             (self._last_id, message.kind, message.topic, message.payload, message.retain),
@@ -210,6 +232,7 @@ class Outbox:
             db.execute("PRAGMA synchronous = FULL")
             _check(db)
             db.executescript(_SCHEMA)
+            db.executescript(_LATEST)
             with db:
                 db.executemany("INSERT OR IGNORE INTO total (kind) VALUES (?)", [(kind,) for kind in Kind])
             (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
