@@ -61,7 +61,7 @@ def test_every_window_and_every_change_of_state_is_told_on_the_grid_of_the_strea
     ends_s = [round(SPEC.window_s + i * SPEC.window_hop_s, 3) for i in range(count)]
     assert [line["position_s"] for line in windows] == ends_s
     fields = ["kind", "sensor", "window", "position_s", "scored", "score_decades", "error", "level_db", "ailment"]
-    assert all(list(line) == [*fields, "state"] for line in windows)
+    assert all(list(line) == [*fields, "state", "condition"] for line in windows)
     assert all(line["sensor"] == "main" and line["scored"] and line["ailment"] is None for line in windows)
 
     for before, line in pairwise(lines):
@@ -113,7 +113,7 @@ def test_people_get_a_line_for_every_change_and_a_table(site: Path, tmp_path: Pa
     recording = write(tmp_path / "main.wav", scene())
     *changes, blank, head, row = replay(recording, *decision_options(), site=site).stdout.splitlines()
     assert [line.split()[3] for line in changes] == ["quiet", "warning", "leak", "quiet"]
-    assert "sound rarer than 1 in 10^2.5 normal windows" in changes[2]
+    assert "sound as they do in 1 of 10^2.5 such times when the pipe is well" in changes[2]
     assert blank == ""
     assert head.split()[:3] == ["recording", "scored", "skipped"]
     opened = changes[2].split()[0]

@@ -16,7 +16,7 @@ from hydroear_train.gate import compare
 from hydroear_train.simulate import DEMO_SITE, Span, quiet_scene, render
 
 BUNDLE = read_bundle(SHIPPED_BUNDLE)
-DECISION = Decision(horizon_s=20.0, recheck_s=10.0, clear_s=20.0)
+DECISION = Decision(horizon_s=20.0, recheck_s=10.0, clear_s=20.0, raise_decades=2.0)
 
 
 def windows(samples: np.ndarray) -> list[Window]:

@@ -33,9 +33,8 @@ def follow(adaptation: Adaptation, scorer: SiteScorer, heard: list[Window], *, d
     decades = []
     for window in heard:
         score = scorer.score(window)
-        assert score.fused is not None
         assert window.level_db is not None
-        adaptation.follow(score.fused, window.level_db, elapsed_s=days * DAY_S / len(heard))
+        adaptation.follow(score.value, window.level_db, elapsed_s=days * DAY_S / len(heard))
         decades.append(score.decades)
     return decades
 

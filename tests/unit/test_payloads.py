@@ -55,11 +55,13 @@ EXAMPLES: list[Body] = [
         opened_time=datetime(2025, 3, 1, 2, 5, 6, tzinfo=UTC),
         position_s=1234.5,
         score_decades=4.25,
+        horizon_decades=3.5,
         level_db=-41.5,
         raise_decades=3.0,
         false_alarms_per_month=0.1,
         bundle=BUNDLE,
         reason="over the raise level for 60 s",
+        evidence={"low_hz": 420.0, "sentences": ["over the raise level for 60 s"]},
     ),
     SelfTest(
         "warn",

@@ -7,10 +7,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hydroear.audio import Block, Gap
 from hydroear.audio.vitals import VitalSigns
 from hydroear.config.schema import Decision
-from hydroear.decide import Decider, Miss, Policy, State
+from hydroear.decide import Decider, Miss, Policy, Rarity, State
 from hydroear.dsp import CommonSound, FrontEnd, FrontEndSpec, ReferencedFrontEnd, Window
 from hydroear.errors import AudioError
 from hydroear.health import Ailment, Cause, Condition, Liveness, examine
@@ -25,7 +28,7 @@ hear is also louder in the reference.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Report:
     """What is known after one window, or after audio that made none.
 
@@ -39,8 +42,14 @@ class Report:
         Where the window ends in the stream.
     decades
         Site score; None if the window was not scored.
+    value
+        What that is the rarity of; None likewise.
+    horizon_decades
+        What is held against the raise level: the rarity of the last horizon; None before there is one.
     error
         Reconstruction error; None likewise.
+    band_db
+        Mean of each band of the window's features, shape (n_mels,); None likewise.
     level_db
         Level; None for digital silence and lost audio.
     ailment
@@ -64,7 +73,10 @@ class Report:
     reason: str
     window: int | None = None
     decades: float | None = None
+    value: float | None = None
+    horizon_decades: float | None = None
     error: float | None = None
+    band_db: NDArray[np.float32] | None = None
     level_db: float | None = None
     ailment: Ailment | None = None
     condition: Condition = Condition.HEALTHY
@@ -157,7 +169,12 @@ class Pipeline:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._decision = decision
         self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
-        self._decider = Decider(policy(decision, spec), leaking=leaking, acknowledged=acknowledged)
+        rules = policy(decision, spec)
+        rarity = Rarity(
+            low=scorer.rarity(rules.horizon_s, rules.low_percentile),
+            high=scorer.rarity(rules.clear_s, 100.0 - rules.low_percentile),
+        )
+        self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
         self._vital_signs = VitalSigns(rate_hz)
         self._referenced = ReferencedFrontEnd(self._front_end) if reference else None
         self._reference_signs = VitalSigns(rate_hz)
@@ -238,7 +255,7 @@ class Pipeline:
         score_ms = 1e3 * (time.perf_counter() - began_s)
         self.windows_scored += 1
         was_leaking = self._decider.leaking
-        state = self._decider.hear(window.end_s, score.decades)
+        state = self._decider.hear(window.end_s, score.value)
         event: Literal["open", "close"] | None = None
         if self._decider.leaking is not was_leaking:
             event = "close" if was_leaking else "open"
@@ -247,7 +264,10 @@ class Pipeline:
             window=window.index,
             position_s=window.end_s,
             decades=score.decades,
+            value=score.value,
+            horizon_decades=self._decider.low_decades,
             error=score.error,
+            band_db=window.features.mean(axis=0),
             level_db=window.level_db,
             ailment=ailment,
             condition=condition,
@@ -267,9 +287,8 @@ class Pipeline:
 
     def _reason(self, state: State) -> str:
         rules = self._decision
-        level = f"1 in 10^{rules.raise_level:.3g} normal windows"
-        share = f"{100 - rules.low_percentile:g} % of the windows"
-        stays = f"{share} of the last {rules.horizon_s:g} s sound rarer than {level}"
+        rare = f"in 1 of 10^{rules.raise_level:.3g} such times when the pipe is well"
+        stays = f"{100 - rules.low_percentile:g} % of the last {rules.horizon_s:g} s sound as they do {rare}"
         return {
             State.LEARNING: f"has not listened for {rules.horizon_s:g} s yet",
             State.QUIET: "sounds as this pipe does when it is well",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.config.schema import Decision
 from hydroear.decide import OpenEvent, State
+from hydroear.evidence import Reasons
 from hydroear.message import Kind, Message
 from hydroear.mqtt import payloads, topics
 from hydroear.outbox import Outbox
@@ -56,11 +57,11 @@ class Reporter:
         remembered = outbox.recall(sensor)
         self.event = OpenEvent.from_json(remembered) if remembered is not None else None
 
-    def take(self, report: Report, pipeline: Pipeline) -> None:
-        """Queue what this report gives reason to say."""
+    def take(self, report: Report, pipeline: Pipeline, reasons: Reasons | None = None) -> None:
+        """Queue what this report gives reason to say; `reasons` are those of an event that opens."""
         if report.event == "open":
             self.event = self._open()
-            self._say(report, "open")
+            self._say(report, "open", reasons)
         elif report.event == "close":
             self._say(report, "close")
         elif (
@@ -87,7 +88,7 @@ class Reporter:
             boot_id=now.boot_id,
         )
 
-    def _say(self, report: Report, phase: payloads.Phase) -> None:
+    def _say(self, report: Report, phase: payloads.Phase, reasons: Reasons | None = None) -> None:
         assert self.event is not None
         stamp = self._stamp(self.event.seq)
         if stamp.clock == "synchronised":
@@ -102,11 +103,13 @@ class Reporter:
             opened_time=event.opened_time,
             position_s=round(report.position_s, 3),
             score_decades=round(report.decades or 0.0, 3),
+            horizon_decades=_rounded(report.horizon_decades),
             level_db=_rounded(report.level_db),
             raise_decades=round(self._decision.raise_level, 3),
             false_alarms_per_month=self._decision.false_alarms_per_month,
             bundle=self._bundle_sha256,
             reason=report.reason,
+            evidence=None if reasons is None else reasons.to_json(),
         )
         message = Message(topics.event(self._unit, event.event_id), payloads.encode(body, stamp), Kind.EVENT)
         if phase == "close":

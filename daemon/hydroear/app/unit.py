@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -19,20 +20,26 @@ import numpy as np
 
 from hydroear import __version__
 from hydroear.app.display import Display
+from hydroear.app.follower import Follower
 from hydroear.app.live import LiveFeed
+from hydroear.app.night import night_message
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
 from hydroear.app.stamper import stamper
+from hydroear.app.zone import night_hours
 from hydroear.capture import Source, open_source
 from hydroear.config import schema
-from hydroear.decide import State
+from hydroear.decide import OpenEvent, State
 from hydroear.errors import AudioError, CaptureError, OutboxError
+from hydroear.evidence import EvidenceStore, Hearing, Normal, Recorder, Writer
 from hydroear.health import Cause
+from hydroear.health.clock import clock_quality
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
 from hydroear.mqtt import payloads, topics
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
+from hydroear.score.night import NightWatch
 from hydroear.selftest import Result, examine_unit, overall
 from hydroear.selftest.cli import stages
 from hydroear.service.notify import Notifier
@@ -41,6 +48,9 @@ if TYPE_CHECKING:
     from hydroear.mqtt.link import Link
 
 log = logging.getLogger(__name__)
+
+WRITE_S = 3.0
+"""How long a stopping unit waits for the evidence of its last events to be on the disk."""
 
 DRAIN_S = 3.0
 """How long a stopping unit waits for the broker to take what is queued."""
@@ -56,12 +66,15 @@ _LATENCIES = 1000
 
 @dataclass
 class Ear:
-    """One sensor at work."""
+    """One sensor at work; no follower where the site is not calibrated, no recorder where no evidence is kept."""
 
     sensor: str
     source: Source
     pipeline: Pipeline
     reporter: Reporter
+    night: NightWatch
+    follower: Follower | None
+    recorder: Recorder | None
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     complained_s: dict[Cause, float] = field(default_factory=dict)
 
@@ -147,6 +160,11 @@ class Unit:
         self._bundle = read_bundle(config.bundle)
         self._stamp = stamper(config.unit)
         self._outbox = self._parts.enter_context(Outbox(config.outbox_path))
+        self._store, self._writer = None, None
+        if config.evidence.enabled:
+            self._store = EvidenceStore(config.evidence_dir, config.evidence)
+            self._writer = Writer(self._store, config.evidence)
+            self._parts.callback(self._writer.close, WRITE_S)
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
         self._feed = self._open_feed()
         self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
@@ -164,9 +182,17 @@ class Unit:
 
     def _ear(self, sensor: schema.Sensor, bundle: Bundle, runtime: Runtime) -> Ear:
         config = self._config
-        scorer = SiteScorer(
-            Scorer(bundle, runtime), load_site(config.site_path(sensor), required=sensor.site is not None)
-        )
+        site = load_site(config.site_path(sensor), required=sensor.site is not None)
+        follower = None
+        if site is not None:
+            follower = Follower(
+                config.adaptation_path(sensor),
+                site,
+                clear_decades=config.decision.clear_level,
+                hop_s=bundle.front_end.window_hop_s,
+            )
+        adaptation = follower.adaptation if follower is not None else None
+        scorer = SiteScorer(Scorer(bundle, runtime), site, adaptation=adaptation)
         reporter = Reporter(
             unit=config.unit,
             sensor=sensor.id,
@@ -189,7 +215,32 @@ class Unit:
             acknowledged=reporter.event is not None and reporter.event.acknowledged,
             reference=sensor.source.reference_channel is not None,
         )
-        return Ear(sensor.id, source, pipeline, reporter)
+        night = NightWatch(night_hours(config.night), window_hop_s=bundle.front_end.window_hop_s)
+        recorder = self._recorder(sensor.id, source.rate_hz, site, reporter.event)
+        return Ear(sensor.id, source, pipeline, reporter, night, follower, recorder)
+
+    def _recorder(
+        self, sensor: str, rate_hz: int, site: SiteCalibration | None, event: OpenEvent | None
+    ) -> Recorder | None:
+        if self._writer is None:
+            return None
+        config, bundle = self._config, self._bundle
+        if site is None:
+            normal = Normal(band_db=bundle.band_mean, level_db=None)
+        else:
+            normal = Normal(band_db=site.band_mean, level_db=site.level_db)
+        return Recorder(
+            unit=config.unit,
+            sensor=sensor,
+            rate_hz=rate_hz,
+            spec=bundle.front_end,
+            bundle_sha256=bundle.sha256,
+            normal=normal,
+            raise_decades=config.decision.raise_level,
+            settings=config.evidence,
+            writer=self._writer,
+            event_id=None if event is None else event.event_id,
+        )
 
     def _make_link(self) -> Link:
         from hydroear.mqtt.link import Link  # and with it paho, for those who have a broker
@@ -252,6 +303,13 @@ class Unit:
             ear.source.close()
         for thread in threads:
             thread.join()
+        for ear in self._ears:
+            if ear.recorder is not None:
+                ear.recorder.close()
+            if ear.follower is not None:
+                ear.follower.save()
+        if self._writer is not None and not self._writer.close(WRITE_S):
+            log.warning("the evidence of the last events could not be written in %g s", WRITE_S)
         if self._link is not None and not self._link.stop(DRAIN_S):
             log.warning(
                 "%d messages were not delivered; they wait in %s and are sent when the unit runs again and reaches "
@@ -264,6 +322,8 @@ class Unit:
     def _listen(self, ear: Ear) -> None:
         try:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
+                if ear.recorder is not None:
+                    ear.recorder.hear(piece)
                 for report in ear.pipeline.hear(piece):
                     self._tell(ear, report)
         except (AudioError, CaptureError) as error:
@@ -281,12 +341,40 @@ class Unit:
         if report.score_ms is not None:
             ear.latencies_ms.append(report.score_ms)
         self._complain(ear, report)
-        ear.reporter.take(report, ear.pipeline)
+        self._report(ear, report)
+        if ear.follower is not None:
+            ear.follower.take(report)
+        if report.window is not None:
+            trusted = clock_quality() == "synchronised"
+            night = ear.night.hear(datetime.now(UTC), report.level_db, clock_trusted=trusted)
+            if night is not None:
+                self._outbox.put(night_message(self._config.unit, ear.sensor, night, self._stamp(0)))
         self._display(report)
         if self._feed is not None:
             self._feed(report)
         if report.window is not None or report.state is State.FAULT:
             self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
+
+    def _report(self, ear: Ear, report: Report) -> None:
+        """Tell the control room, and keep evidence of what it is told."""
+        recorder, reasons = ear.recorder, None
+        if recorder is not None and report.decades is not None and report.band_db is not None:
+            # What is shown is what is held against the raise level, once there is such a thing.
+            decades = report.decades if report.horizon_decades is None else report.horizon_decades
+            hearing = Hearing(
+                end_s=report.position_s, decades=decades, level_db=report.level_db, band_db=report.band_db
+            )
+            recorder.take(hearing)
+            reasons = recorder.explain() if report.event == "open" else None
+        ear.reporter.take(report, ear.pipeline, reasons)
+        if recorder is None:
+            return
+        if report.event == "open" and reasons is not None:
+            assert ear.reporter.event is not None
+            event = ear.reporter.event
+            recorder.open(event.event_id, event.opened_time, reasons, clock=clock_quality())
+        elif report.event == "close":
+            recorder.close_event()
 
     def _complain(self, ear: Ear, report: Report) -> None:
         """Log what is wrong with a sensor's audio, each cause now and then; lost audio its source has logged."""

@@ -289,11 +289,11 @@ class Config(Section):
 
     def learning_path(self, sensor: Sensor) -> Path:
         """Where a calibration that is under way keeps what it heard."""
-        return self.site_path(sensor).with_suffix(".learning.npz")
+        return self.state_dir / "site" / f"{sensor.id}.learning.npz"
 
     def adaptation_path(self, sensor: Sensor) -> Path:
         """Where it is kept how far a sensor has followed its site since the calibration."""
-        return self.site_path(sensor).with_suffix(".adaptation.json")
+        return self.state_dir / "site" / f"{sensor.id}.adaptation.json"
 
     @model_validator(mode="after")
     def _sensor_ids_differ(self) -> Config:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
+from hydroear.decide.recent import Recent
 
 FAULT_AFTER_S = 10.0
 """Without a window that can be scored for this long, a sensor hears nothing and says so."""
@@ -55,7 +56,7 @@ class Policy:
         Percentile of the scores in the horizon that is held against the raise level: a leak never stops, so that even
         its low scores are high.
     raise_decades, clear_decades
-        Levels of the site score; the second is the lower one.
+        Levels of rarity; the second is the lower one.
     recheck_s
         A warning that holds after this long is a leak.
     clear_s
@@ -76,6 +77,22 @@ class Policy:
     hop_s: float
 
 
+@dataclass(frozen=True)
+class Rarity:
+    """From scores that last to minus log10 of how often those of a normal pipe do.
+
+    Attributes
+    ----------
+    low
+        Of the low percentile over a horizon.
+    high
+        Of the high percentile over the clear time.
+    """
+
+    low: Callable[[float], float]
+    high: Callable[[float], float]
+
+
 class Decider:
     """The state of one sensor.
 
@@ -87,18 +104,28 @@ class Decider:
     ----------
     policy
         The rules.
+    rarity
+        How rare scores are that last; left out, scores are rarities themselves.
     leaking, acknowledged
         Whether the sensor was in ``leak`` when it last stopped listening, and whether somebody had taken it on.
     """
 
-    def __init__(self, policy: Policy, *, leaking: bool = False, acknowledged: bool = False) -> None:
-        self._policy = policy
+    def __init__(
+        self,
+        policy: Policy,
+        rarity: Rarity = Rarity(float, float),
+        *,
+        leaking: bool = False,
+        acknowledged: bool = False,
+    ) -> None:
+        self._policy, self._rarity = policy, rarity
+        self._low_decades: float | None = None
         self._state = State.LEAK if leaking else State.LEARNING
         self._acknowledged = leaking and acknowledged
         self._deaf = False
         self._drowned: deque[float] = deque()
         self._held_off_until_s = self._muted_until_s = 0.0
-        self._scores: deque[tuple[float, float]] = deque()
+        self._horizon, self._clear_time = Recent(policy.horizon_s), Recent(policy.clear_s)
         self._listening_since_s: float | None = None
         self._warned_s = 0.0
         self._heard_s = 0.0
@@ -126,8 +153,13 @@ class Decider:
         """Call no leak until a time in the stream; a warning may stand, and is a leak if it still does then."""
         self._muted_until_s = until_s
 
-    def hear(self, end_s: float, decades: float) -> State:
-        """Take the site score of a window that ends at `end_s` in the stream; times never fall."""
+    @property
+    def low_decades(self) -> float | None:
+        """What is held against the raise level: the rarity of the last horizon; None before there is one."""
+        return self._low_decades
+
+    def hear(self, end_s: float, score: float) -> State:
+        """Take the score of a window that ends at `end_s` in the stream; times never fall."""
         policy = self._policy
         if self._deaf:
             self._hear_again(end_s)
@@ -135,10 +167,12 @@ class Decider:
         self._forget_drowned(end_s)
         if self._listening_since_s is None:
             self._listening_since_s = end_s
-        self._scores.append((end_s, decades))
-        while self._scores[0][0] <= end_s - max(policy.horizon_s, policy.clear_s):
-            self._scores.popleft()
-        low = self._percentile(policy.horizon_s, policy.low_percentile)
+        self._horizon.push(end_s, score)
+        self._clear_time.push(end_s, score)
+        low = None
+        if self._is_covered(policy.horizon_s, self._horizon):
+            low = self._rarity.low(self._horizon.percentile(policy.low_percentile))
+        self._low_decades = low
         if self._state is State.LEARNING and low is not None:
             self._state = State.QUIET
         if self._state is State.QUIET and low is not None and low >= policy.raise_decades:
@@ -153,8 +187,9 @@ class Decider:
             ):
                 self._state = State.LEAK
         elif self._state is State.LEAK:
-            high = self._percentile(policy.clear_s, 100.0 - policy.low_percentile)
-            if high is not None and high < policy.clear_decades:
+            covered = self._is_covered(policy.clear_s, self._clear_time)
+            high = self._clear_time.percentile(100.0 - policy.low_percentile)
+            if covered and self._rarity.high(high) < policy.clear_decades:
                 self._state, self._acknowledged = State.QUIET, False
                 self._held_off_until_s = end_s + policy.hold_off_s
         return self.state
@@ -183,14 +218,9 @@ class Decider:
             self._state = State.QUIET
         self._deaf = False
 
-    def _percentile(self, span_s: float, percentile: float) -> float | None:
-        """Percentile of the scores of the last `span_s`; None if too few were heard."""
-        now_s = self._scores[-1][0]
-        hop_s = self._policy.hop_s
+    def _is_covered(self, span_s: float, recent: Recent) -> bool:
+        """Whether enough of a span was heard to judge it."""
         assert self._listening_since_s is not None
-        if now_s - self._listening_since_s < span_s - 1.5 * hop_s:
-            return None
-        recent = [decades for end_s, decades in self._scores if end_s > now_s - span_s]
-        if len(recent) < _COVERAGE * span_s / hop_s:
-            return None
-        return float(np.percentile(recent, percentile))
+        hop_s = self._policy.hop_s
+        long_enough = self._heard_s - self._listening_since_s >= span_s - 1.5 * hop_s
+        return long_enough and len(recent) >= _COVERAGE * span_s / hop_s

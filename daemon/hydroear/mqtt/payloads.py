@@ -183,8 +183,12 @@ class Event:
         The raise level the score was held against, and the budget of false alarms of a sensor.
     bundle
         SHA-256 of the model bundle that scored, hexadecimal.
+    horizon_decades
+        What was held against the raise level: the rarity of the last horizon; None before there is one.
     reason
         Why this step was made, in plain words.
+    evidence
+        Of what opens: which band rose, how far the level, whether there are lines in it, in numbers and sentences.
     """
 
     kind: ClassVar = "event"
@@ -195,11 +199,13 @@ class Event:
     opened_time: datetime
     position_s: float
     score_decades: float
+    horizon_decades: float | None
     level_db: float | None
     raise_decades: float
     false_alarms_per_month: float
     bundle: str
     reason: str
+    evidence: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from hydroear.dsp import Window
 from hydroear.errors import CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.baseline import judge
+from hydroear.score.persistence import CONDITION_S
 from hydroear.score.scorer import Scorer
-from hydroear.score.site import CONDITION_S, SiteCalibration, learn
+from hydroear.score.site import SiteCalibration, learn
 
 CAPACITY = 2048
 """Windows kept: 16 MB with the usual front end. A choice: one for every 42 s of a day."""

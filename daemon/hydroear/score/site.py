@@ -21,6 +21,7 @@ from hydroear.dsp import Window
 from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
+from hydroear.score.persistence import CONDITION_S, Trace
 from hydroear.score.scorer import Score, Scorer
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "hydroear/site/1"
 MIN_INDEPENDENT_WINDOWS = 3
-CONDITION_S = 60.0
-"""For how long a pipe's operating condition is taken to last. A choice; every stretch of audio has its own."""
-
 _QUIETEST_PERCENTILE = 1.0
 _KEPT = 0.75
 _TRIMMING_STEPS = 4
@@ -128,6 +126,8 @@ class SiteCalibration:
         a leak.
     fused
         Distribution of :attr:`Parts.fused`.
+    trace
+        The fused scores of the windows learned from, in order.
     windows
         Number of windows learned from.
     level_db, level_deviation_db, quietest_db
@@ -146,6 +146,7 @@ class SiteCalibration:
     distance: Distribution
     likeness: Distribution
     fused: Distribution
+    trace: Trace
     windows: int
     level_db: float
     level_deviation_db: float
@@ -175,6 +176,7 @@ class SiteCalibration:
             "distance": asdict(self.distance),
             "likeness": asdict(self.likeness),
             "fused": asdict(self.fused),
+            "trace": {"fused": [round(float(fused), 4) for fused in self.trace.fused], "step_s": self.trace.step_s},
             "windows": self.windows,
             "level_db": self.level_db,
             "quietest_db": self.quietest_db,
@@ -220,6 +222,7 @@ class SiteCalibration:
                 distance=_distribution(document["distance"]),
                 likeness=_distribution(document["likeness"]),
                 fused=_distribution(document["fused"]),
+                trace=_trace(document["trace"]),
                 windows=int(document["windows"]),
                 level_db=float(_finite(document["level_db"])),
                 quietest_db=float(_finite(document["quietest_db"])),
@@ -244,6 +247,13 @@ def _finite(values: Any) -> NDArray[np.float64]:
     return array
 
 
+def _trace(values: dict[str, Any]) -> Trace:
+    trace = Trace(_finite(values["fused"]).astype(np.float32), float(_finite(values["step_s"])))
+    if trace.step_s <= 0.0 or trace.fused.ndim != 1:
+        raise ValueError("a trace in it is none")
+    return trace
+
+
 def _distribution(values: dict[str, Any]) -> Distribution:
     distribution = Distribution(**{name: float(_finite(value)) for name, value in values.items()})
     if min(distribution.deviation, distribution.conditions, distribution.freedom) <= 0.0:
@@ -261,13 +271,14 @@ class SiteScore:
         Site score: minus log10 of the probability that a normal window scores this high, 0 to 12.
     error
         Reconstruction error.
-    fused
-        :attr:`Parts.fused`; None where the site is not calibrated.
+    value
+        What :attr:`decades` is the rarity of: :attr:`Parts.fused`, or the log of the error where the site is not
+        calibrated.
     """
 
     decades: float
     error: float
-    fused: float | None = None
+    value: float
 
 
 class SiteScorer:
@@ -326,12 +337,31 @@ class SiteScorer:
         """Level of the quietest windows when the site was learned; None where it is not calibrated."""
         return None if self._site is None else self._site.quietest_db
 
+    def rarity(self, horizon_s: float, percentile: float) -> Callable[[float], float]:
+        """How rare a percentile of the scores of a stretch is: from :attr:`SiteScore.value` to decades, 0 to 12.
+
+        Parameters
+        ----------
+        horizon_s
+            Length of the stretch.
+        percentile
+            Which percentile, 0 to 100.
+        """
+        site = self._site
+        if site is None:
+            return self._bundle_errors.decades
+        normal, adaptation = site.trace.stretches(horizon_s, percentile, windows=site.fused), self._adaptation
+        if adaptation is None:
+            return normal.decades
+        return lambda value: normal.decades(value - adaptation.shift * site.fused.deviation)
+
     def score(self, window: Window) -> SiteScore:
         """Score one window."""
         site = self._site
         if site is None:
             score = self._scorer.score(window.features)
-            return SiteScore(self._bundle_errors.decades(_log(score.error)), score.error)
+            value = _log(score.error)
+            return SiteScore(self._bundle_errors.decades(value), score.error, value)
         score = self._scorer.score(window.features, site.band_mean)
         fused = site.parts(score).fused
         normal = site.fused if self._adaptation is None else self._adaptation.fused
@@ -454,6 +484,7 @@ def learn(
         distance=distance,
         likeness=likeness,
         fused=Distribution.of(fused, conditions=conditions, expected_deviation=expected_fused),
+        trace=Trace(np.round(fused, 4).astype(np.float32), heard_s / len(windows)),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
         quietest_db=float(np.percentile(levels_db, _QUIETEST_PERCENTILE)),
