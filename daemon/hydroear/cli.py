@@ -119,6 +119,9 @@ def _add_replay(verbs: argparse._SubParsersAction[argparse.ArgumentParser], comm
         metavar="KEY=VALUE",
         help="a setting of the configuration's decision section, such as horizon_s=20; may be repeated",
     )
+    replay.add_argument(
+        "--reference-channel", type=int, metavar="N", help="channel of a microphone in the air; vetoes airborne sounds"
+    )
     _add_hearing(replay)
     replay.set_defaults(func=_replay)
 
@@ -143,6 +146,7 @@ def _replay(args: argparse.Namespace) -> int:
         runtime=args.runtime,
         decision=decision,
         channel=args.channel,
+        reference_channel=args.reference_channel,
         speed=args.speed,
         mqtt=mqtt,
         unit=args.unit,

@@ -119,6 +119,19 @@ def test_one_channel_of_several_is_heard(tmp_path: Path, open_source: Callable[.
         source.close()
 
 
+def test_the_reference_channel_comes_second_whatever_its_number(
+    tmp_path: Path, open_source: Callable[..., MicrophoneSource]
+) -> None:
+    with virtual_microphone(tmp_path, np.stack([0.5 * COUNTING, 0.0 * COUNTING, COUNTING], axis=1)):
+        source = open_source(channels=3, channel=3, reference_channel=1)
+        (block,) = listen(source, blocks(1))
+        assert isinstance(block, Block)
+        assert block.samples.shape == (BLOCK, 2)
+        assert position(block) >= 0
+        np.testing.assert_array_equal(block.samples[:, 1], np.float32(0.5) * block.samples[:, 0])
+        source.close()
+
+
 def test_a_driver_that_hangs_becomes_a_gap_and_is_heard_again(
     tmp_path: Path, open_source: Callable[..., MicrophoneSource], caplog: pytest.LogCaptureFixture
 ) -> None:

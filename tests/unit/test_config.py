@@ -135,7 +135,8 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "(recordings, played in this order)",
         "unit.yaml:10: sensors[1].source.speed: bad value '.inf'; expected a number from 0 "
         "(times real time; 0 is as fast as possible)",
-        "unit.yaml:11: sensors[1].source.colour: unknown key; expected one of type, files, speed, channel; remove it",
+        "unit.yaml:11: sensors[1].source.colour: unknown key; expected one of channel, reference_channel, type, files, "
+        "speed; remove it",
         "unit.yaml:13: sensors[2].source.type: missing; expected microphone, pipe or wav; add it",
         "unit.yaml:14: sensors[3]: bad value '5'; expected a section with id, source, site",
         "unit.yaml:16: sensors[4].source: channel 2 of 1: choose one that is opened",

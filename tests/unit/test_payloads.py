@@ -44,7 +44,7 @@ EXAMPLES: list[Body] = [
         queue_depth=2,
         drops={"event": 0, "state": 0, "health": 0, "clip": 4},
         refused=0,
-        sensors={"hydrant-7": SensorHealth(3590, 10, 1, 6.25, 9.5, "degraded", "some samples are clipped")},
+        sensors={"hydrant-7": SensorHealth(3590, 10, 4, 1, 6.25, 9.5, "degraded", "some samples are clipped")},
     ),
     State("hydrant-7", "quiet", 0.75, None, 3600.0, 3590, 10, None),
     Event(

@@ -99,3 +99,14 @@ def test_nothing_to_play_and_impossible_speeds_are_misuse(tmp_path: Path) -> Non
     for speed in (-1.0, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="speed"):
             RecordingSource([record(tmp_path / "a.wav", noise(9))], speed=speed)
+
+
+def test_the_reference_channel_comes_second_and_is_another_one(tmp_path: Path) -> None:
+    sound = noise(1_000, channels=3)
+    file = record(tmp_path / "a.wav", sound)
+    source = RecordingSource([file], channel=3, reference_channel=1)
+    np.testing.assert_array_equal(np.concatenate([block.samples for block in play(source)]), sound[:, [2, 0]])
+    with pytest.raises(UsageError, match="channel and reference channel are both 3"):
+        RecordingSource([file], channel=3, reference_channel=3)
+    with pytest.raises(AudioError, match="no channel 4"):
+        RecordingSource([file], channel=3, reference_channel=4)

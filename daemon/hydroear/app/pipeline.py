@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,10 +14,18 @@ from hydroear.audio import Block, Gap
 from hydroear.audio.vitals import VitalSigns
 from hydroear.config.schema import Decision
 from hydroear.decide import Decider, Miss, Policy, Rarity, State
-from hydroear.dsp import FrontEnd, FrontEndSpec, Window
+from hydroear.dsp import CommonSound, FrontEnd, FrontEndSpec, ReferencedFrontEnd, Window
 from hydroear.errors import AudioError
 from hydroear.health import Ailment, Cause, Condition, Liveness, examine
 from hydroear.score import SiteScorer
+
+AIRBORNE_SHARE = 0.5
+"""From this share of its power on, a window is more what is in the air than what is on the pipe.
+
+Chance makes less than 0.02 of it, and delay and echoes only make it smaller, so that it takes a sound that really is in
+the air. But a leak is in the air as well where the pipe radiates it: so a window is airborne only if what both channels
+hear is also louder in the reference.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,6 +134,8 @@ class Pipeline:
         When scores become states.
     leaking, acknowledged
         Whether the sensor was in ``leak`` when it last stopped listening, and whether somebody had taken it on.
+    reference
+        Whether its source has a reference channel, which vetoes airborne sounds.
 
     Attributes
     ----------
@@ -133,6 +143,8 @@ class Pipeline:
         How the sensor is doing.
     windows_scored
         Windows that were scored.
+    windows_vetoed
+        Windows that were not, because what they hold is in the air.
     gaps
         Times that samples were lost.
 
@@ -152,6 +164,7 @@ class Pipeline:
         decision: Decision,
         leaking: bool = False,
         acknowledged: bool = False,
+        reference: bool = False,
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._decision = decision
@@ -163,27 +176,33 @@ class Pipeline:
         )
         self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
         self._vital_signs = VitalSigns(rate_hz)
+        self._referenced = ReferencedFrontEnd(self._front_end) if reference else None
+        self._reference_signs = VitalSigns(rate_hz)
         self._deaf_windows = 0
         self.liveness = Liveness()
         self.windows_scored = 0
+        self.windows_vetoed = 0
         self.gaps = 0
 
     @property
     def windows_skipped(self) -> int:
-        """Windows that were not scored: they held lost audio, or audio that can't be that of a pipe."""
-        return self._front_end.windows_skipped + self._deaf_windows
+        """Windows that were not scored: they held lost audio, or audio that can't be that of a pipe or is not."""
+        return self._front_end.windows_skipped + self._deaf_windows + self.windows_vetoed
 
     def hear(self, piece: Block | Gap) -> list[Report]:
-        """Take the next piece of audio, of shape (n, 1)."""
+        """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel."""
         if isinstance(piece, Gap):
             return [self._lose(piece)]
         samples = piece.samples[:, 0]
         self._vital_signs.push(samples, piece.first_index)
-        return [self._judge(window) for window in self._front_end.push(samples)]
+        if self._referenced is None:
+            return [self._judge(window) for window in self._front_end.push(samples)]
+        self._reference_signs.push(piece.samples[:, 1], piece.first_index)
+        return [self._judge(window, common) for window, common in self._referenced.push(piece.samples)]
 
     def _lose(self, gap: Gap) -> Report:
         self.gaps += 1
-        self._front_end.lose(gap.length)
+        (self._referenced or self._front_end).lose(gap.length)
         position_s = gap.end_index / self._rate_hz
         previous = self._decider.state
         reason = f"{gap.length / self._rate_hz:.2f} s of audio lost: {gap.reason}"
@@ -197,11 +216,13 @@ class Pipeline:
             condition=self.liveness.lose(position_s, reason),
         )
 
-    def _judge(self, window: Window) -> Report:
+    def _judge(self, window: Window, common: CommonSound | None = None) -> Report:
         previous = self._decider.state
         first = math.floor(window.start_s * self._rate_hz)
-        vitals = self._vital_signs.of(first, math.ceil(window.end_s * self._rate_hz))
-        ailment = examine(vitals, window.level_db, quietest_db=self._scorer.quietest_db)
+        end = math.ceil(window.end_s * self._rate_hz)
+        ailment = examine(self._vital_signs.of(first, end), window.level_db, quietest_db=self._scorer.quietest_db)
+        if ailment is None and common is not None:
+            ailment = self._examine_reference(first, end)
         condition = self.liveness.hear(window.end_s, ailment)
         if ailment is not None and ailment.deafening:
             self._deaf_windows += 1
@@ -213,6 +234,19 @@ class Pipeline:
                 previous=previous,
                 state=self._decider.miss(window.end_s, Miss.FLAT),
                 reason=ailment.text,
+                ailment=ailment,
+                condition=condition,
+            )
+        if common is not None and _airborne(common):
+            self.windows_vetoed += 1
+            return Report(
+                sensor=self._sensor,
+                window=window.index,
+                position_s=window.end_s,
+                level_db=window.level_db,
+                previous=previous,
+                state=self._decider.miss(window.end_s, Miss.DROWNED),
+                reason=f"{100 * common.share:.0f} % of what the pipe sounds like is a sound in the air: not scored",
                 ailment=ailment,
                 condition=condition,
             )
@@ -244,6 +278,13 @@ class Pipeline:
             event=event,
         )
 
+    def _examine_reference(self, first: int, end: int) -> Ailment | None:
+        """What keeps the reference channel from vetoing; the pipe is scored without it."""
+        found = examine(self._reference_signs.of(first, end), 0.0, quietest_db=None)
+        if found is None or not found.deafening:
+            return None
+        return replace(found, deafening=False, text=f"the reference channel cannot veto: {found.text}")
+
     def _reason(self, state: State) -> str:
         rules = self._decision
         rare = f"in 1 of 10^{rules.raise_level:.3g} such times when the pipe is well"
@@ -257,3 +298,7 @@ class Pipeline:
             State.NOISY: "something louder than the pipe drowns it",
             State.FAULT: "hears nothing that could be scored",
         }[state]
+
+
+def _airborne(common: CommonSound) -> bool:
+    return common.share >= AIRBORNE_SHARE and common.louder_db is not None and common.louder_db >= 0.0

@@ -74,6 +74,7 @@ def replay(
     runtime: str,
     decision: schema.Decision,
     channel: int,
+    reference_channel: int | None,
     speed: float,
     mqtt: schema.Mqtt | None,
     unit: str,
@@ -99,11 +100,18 @@ def replay(
     scorer = Scorer(bundle, choose_runtime(runtime))
     site = SiteCalibration.load(site_path) if site_path is not None else None
     site_scorer = SiteScorer(scorer, site)
-    sources = [RecordingSource([file], channel=channel, speed=speed) for file in files]
+    sources = [
+        RecordingSource([file], channel=channel, reference_channel=reference_channel, speed=speed) for file in files
+    ]
     names = sensor_names(files)
     pipelines = [
         Pipeline(
-            name, rate_hz=source.rate_hz, spec=bundle.front_end, scorer=site_scorer, decision=decision, leaking=False
+            name,
+            rate_hz=source.rate_hz,
+            spec=bundle.front_end,
+            scorer=site_scorer,
+            decision=decision,
+            reference=reference_channel is not None,
         )
         for name, source in zip(names, sources, strict=True)
     ]

@@ -104,7 +104,7 @@ class Heartbeat:
         self._ready = False
 
     def beat(self, sensor: str, status: str) -> None:
-        """A window of the sensor was scored, or its fault was named."""
+        """A window of the sensor was judged, or its fault was named."""
         with self._mutex:
             self._waiting.discard(sensor)
             if self._waiting:
@@ -213,6 +213,7 @@ class Unit:
             decision=config.decision,
             leaking=reporter.event is not None,
             acknowledged=reporter.event is not None and reporter.event.acknowledged,
+            reference=sensor.source.reference_channel is not None,
         )
         night = NightWatch(night_hours(config.night), window_hop_s=bundle.front_end.window_hop_s)
         recorder = self._recorder(sensor.id, source.rate_hz, site, reporter.event)
@@ -351,7 +352,7 @@ class Unit:
         self._display(report)
         if self._feed is not None:
             self._feed(report)
-        if report.score_ms is not None or report.state is State.FAULT:
+        if report.window is not None or report.state is State.FAULT:
             self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
 
     def _report(self, ear: Ear, report: Report) -> None:
@@ -432,6 +433,7 @@ def _sensor_health(ear: Ear) -> payloads.SensorHealth:
     return payloads.SensorHealth(
         windows_scored=ear.pipeline.windows_scored,
         windows_skipped=ear.pipeline.windows_skipped,
+        windows_vetoed=ear.pipeline.windows_vetoed,
         gaps=ear.pipeline.gaps,
         score_p50_ms=p50,
         score_p95_ms=p95,

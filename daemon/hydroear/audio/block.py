@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,8 @@ class Block:
     Attributes
     ----------
     samples
-        float32, shape (n, channels), full scale ±1, finite.
+        float32, shape (n, channels), full scale ±1, finite. Of a source, the pipe's channel is the first, and the
+        reference's the second if there is one.
     first_index
         Index of the first sample since the source was opened, counting lost samples.
     monotonic_s
@@ -59,6 +61,11 @@ class Gap:
     def end_index(self) -> int:
         """Index of the sample after the last."""
         return self.first_index + self.length
+
+
+def channels_of(samples: Samples, channels: Sequence[int]) -> Samples:
+    """The channels of the given numbers, counted from 1, in that order; a copy of shape (n, len(channels))."""
+    return np.ascontiguousarray(samples[:, [channel - 1 for channel in channels]])
 
 
 def level_db(samples: Samples) -> float | None:

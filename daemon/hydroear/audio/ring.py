@@ -72,7 +72,7 @@ class Ring:
         self.end_index = 0
 
     def push(self, piece: Block | Gap) -> None:
-        """Take the next piece, a block of shape (n, 1) or a gap."""
+        """Take the next piece, a block, of which the first channel is held, or a gap."""
         self._put(max(0, piece.first_index - self.end_index), None)
         if isinstance(piece, Gap):
             self._put(piece.length, None)

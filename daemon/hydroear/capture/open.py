@@ -16,7 +16,12 @@ def open_source(settings: schema.WavSource | schema.MicrophoneSource | schema.Pi
         If it cannot be opened.
     """
     if isinstance(settings, schema.WavSource):
-        return RecordingSource(settings.files, channel=settings.channel, speed=settings.speed)
+        return RecordingSource(
+            settings.files,
+            channel=settings.channel,
+            reference_channel=settings.reference_channel,
+            speed=settings.speed,
+        )
     if isinstance(settings, schema.PipeSource):
         from hydroear.capture.pipe import PipeSource
 

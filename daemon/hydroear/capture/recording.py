@@ -8,14 +8,12 @@ import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from hydroear.audio import Block, Samples, open_recording
+from hydroear.audio import Block, Samples, channels_of, open_recording
 from hydroear.errors import AudioError, UsageError
 
 
 class RecordingSource:
-    """One channel of recordings, one after the other with continuous indices.
+    """One or two channels of recordings, one after the other with continuous indices.
 
     Every file is opened once on construction, so that a bad one is reported before anything is
     played.
@@ -26,6 +24,8 @@ class RecordingSource:
         Recordings of one sample rate, at least one.
     channel
         Which channel to hear, counted from 1.
+    reference_channel
+        Which one is that of a microphone in the air; None if none is.
     speed
         Times real time by the monotonic clock; 0 is as fast as possible.
     block_s
@@ -34,27 +34,42 @@ class RecordingSource:
     Raises
     ------
     AudioError
-        If a file cannot be read, lacks the channel, or has another rate than the first.
+        If a file cannot be read, lacks a channel, or has another rate than the first.
     UsageError
-        If there are no files, or the speed is negative or not finite.
+        If there are no files, the speed is negative or not finite, or both channels are the same.
     """
 
-    def __init__(self, files: Sequence[Path], *, channel: int = 1, speed: float = 0.0, block_s: float = 0.1) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        *,
+        channel: int = 1,
+        reference_channel: int | None = None,
+        speed: float = 0.0,
+        block_s: float = 0.1,
+    ) -> None:
         if not files:
             raise UsageError("no recordings to play", expected="at least one file", fix="name a recording")
         if not (math.isfinite(speed) and speed >= 0.0):
             raise UsageError(f"speed {speed}", expected="0 (as fast as possible) or more", fix="use 1 for real time")
+        if reference_channel == channel:
+            raise UsageError(
+                f"channel and reference channel are both {channel}",
+                expected="two channels",
+                fix="the reference is another microphone",
+            )
+        channels = (channel,) if reference_channel is None else (channel, reference_channel)
         self.name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
-        self.rate_hz = _common_rate_hz(files, channel)
+        self.rate_hz = _common_rate_hz(files, channels)
         self._speed = speed
-        self._blocks = _stream(tuple(files), channel, max(1, round(block_s * self.rate_hz)))
+        self._blocks = _stream(tuple(files), channels, max(1, round(block_s * self.rate_hz)))
         self._reading = threading.Lock()
         self._closed = threading.Event()
         self._next_index = 0
         self._start_s = 0.0
 
     def read(self) -> Block | None:
-        """Wait for the next block, shape (n, 1); None at the end or when closed."""
+        """Wait for the next block, shape (n, 1) or (n, 2); None at the end or when closed."""
         with self._reading:
             if self._next_index == 0:
                 self._start_s = time.monotonic()
@@ -80,24 +95,25 @@ class RecordingSource:
         return not self._closed.wait(delay_s)
 
 
-def _stream(files: Sequence[Path], channel: int, block_frames: int) -> Generator[Samples, None, None]:
+def _stream(files: Sequence[Path], channels: Sequence[int], block_frames: int) -> Generator[Samples, None, None]:
     for file in files:
         with open_recording(file) as recording:
             while len(samples := recording.read(block_frames)):
-                yield np.ascontiguousarray(samples[:, channel - 1 : channel])
+                yield channels_of(samples, channels)
 
 
-def _common_rate_hz(files: Sequence[Path], channel: int) -> int:
+def _common_rate_hz(files: Sequence[Path], channels: Sequence[int]) -> int:
     rates_hz: dict[int, Path] = {}
     for file in files:
         with open_recording(file) as recording:
-            if not 1 <= channel <= recording.channels:
-                raise AudioError(
-                    f"no channel {channel}",
-                    where=file,
-                    expected=f"1 to {recording.channels}",
-                    fix="choose a channel that the recording has",
-                )
+            for channel in channels:
+                if not 1 <= channel <= recording.channels:
+                    raise AudioError(
+                        f"no channel {channel}",
+                        where=file,
+                        expected=f"1 to {recording.channels}",
+                        fix="choose a channel that the recording has",
+                    )
             rates_hz.setdefault(recording.rate_hz, file)
     if len(rates_hz) > 1:
         (first_hz, first), (other_hz, other) = list(rates_hz.items())[:2]

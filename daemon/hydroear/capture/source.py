@@ -8,7 +8,7 @@ from hydroear.audio import Block, Gap
 
 
 class Source(Protocol):
-    """One channel of audio, block by block."""
+    """One channel of audio, block by block, with its reference channel if there is one."""
 
     @property
     def name(self) -> str:
@@ -26,8 +26,9 @@ class Source(Protocol):
         Returns
         -------
         Block, Gap or None
-            A block of shape (n, 1) or a gap, each beginning where the one before ended, the first
-            at index 0; None at the end, which only recordings and standard input have.
+            A block of shape (n, 1), or (n, 2) with a reference channel, or a gap, each beginning
+            where the one before ended, the first at index 0; None at the end, which only recordings
+            and standard input have.
 
         Raises
         ------

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from hydroear.audio import Block, Gap, Samples
+from hydroear.audio import Block, Gap, Samples, channels_of
 from hydroear.capture.timeline import Timeline
 from hydroear.config import schema
 from hydroear.errors import CaptureError
@@ -111,7 +111,7 @@ class Feed(Protocol):
 
 
 class SupervisedSource(ABC):
-    """One channel of a live sensor, for ever.
+    """One channel of a live sensor, for ever, with its reference channel if there is one.
 
     Capture begins with the first :meth:`read`. Whatever stops it becomes gaps whose lengths follow
     the monotonic clock, while capture is tried again after 0.5 s, doubling up to 30 s.
@@ -121,7 +121,7 @@ class SupervisedSource(ABC):
     name
         What a person calls it in a log.
     settings
-        Rate, channel, and how patient to be.
+        Rate, channels, and how patient to be.
     """
 
     def __init__(self, name: str, settings: schema.LiveSource) -> None:
@@ -162,10 +162,10 @@ class SupervisedSource(ABC):
         Returns
         -------
         Block, Gap or None
-            A block of shape (n, 1) or a gap, each beginning where the one before ended; None when
-            closed, or at the end of a source that has one. The length of a gap is the time that
-            passed times the rate, also where the driver reports an overflow, because it does not
-            say how much it discarded.
+            A block of shape (n, 1), or (n, 2) with a reference channel, or a gap, each beginning
+            where the one before ended; None when closed, or at the end of a source that has one. The
+            length of a gap is the time that passed times the rate, also where the driver reports an
+            overflow, because it does not say how much it discarded.
 
         Raises
         ------
@@ -232,7 +232,7 @@ class SupervisedSource(ABC):
 
     def _hear(self, timeline: Timeline, frame: Frame) -> None:
         self._heard_s = time.monotonic()
-        samples = np.ascontiguousarray(frame.samples[:, self._live.channel - 1 : self._live.channel])
+        samples = channels_of(frame.samples, self._live.heard_channels)
         if not np.isfinite(samples).all():
             reason = f"{self.name}: samples that are not numbers"
             self._become("recovering", reason)

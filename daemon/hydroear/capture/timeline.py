@@ -74,7 +74,7 @@ class Timeline:
         Parameters
         ----------
         samples
-            Shape (n, 1), n at least 1.
+            Shape (n, channels), n at least 1.
         end_s
             Monotonic time at which the last of them arrived.
         loss

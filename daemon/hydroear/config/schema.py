@@ -27,21 +27,42 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class WavSource(Section):
+class Channels(Section):
+    """Which channels of a source are heard."""
+
+    channel: Annotated[int, Field(ge=1, le=64, description="which channel to hear, counted from 1")] = 1
+    reference_channel: Annotated[
+        int | None,
+        Field(ge=1, le=64, description="channel of a microphone in the air, which vetoes airborne sounds"),
+    ] = None
+
+    @property
+    def heard_channels(self) -> tuple[int, ...]:
+        """The pipe's channel, and if there is one, the reference's after it."""
+        return (self.channel,) if self.reference_channel is None else (self.channel, self.reference_channel)
+
+    @model_validator(mode="after")
+    def _channels_differ(self) -> Channels:
+        if self.reference_channel == self.channel:
+            raise ValueError(
+                f"channel and reference_channel are both {self.channel}: the reference is another microphone"
+            )
+        return self
+
+
+class WavSource(Channels):
     """Recordings played as if they were a sensor, one after the other."""
 
     type: Literal["wav"]
     files: Annotated[list[Path], Field(min_length=1, description="recordings, played in this order")]
     speed: Annotated[float, Field(ge=0, description="times real time; 0 is as fast as possible")] = 1.0
-    channel: Annotated[int, Field(ge=1, le=64, description="which channel to hear, counted from 1")] = 1
 
 
-class LiveSource(Section):
+class LiveSource(Channels):
     """What all sources that sound now have in common."""
 
     rate_hz: Annotated[int, Field(ge=8000, le=192000, description="sample rate, which the device has to offer")] = 16000
     channels: Annotated[int, Field(ge=1, le=64, description="channels to open")] = 1
-    channel: Annotated[int, Field(ge=1, le=64, description="which channel to hear, counted from 1")] = 1
     stall_s: Annotated[float, Field(ge=0.5, le=60, description="silence of the driver that counts as a hang")] = 3.0
     give_up_after_s: Annotated[
         float, Field(ge=0, le=86400, description="without a sample for so long, the unit ends; 0 is never")
@@ -49,8 +70,9 @@ class LiveSource(Section):
 
     @model_validator(mode="after")
     def _channel_exists(self) -> LiveSource:
-        if self.channel > self.channels:
-            raise ValueError(f"channel {self.channel} of {self.channels}: choose one that is opened")
+        for name in ("channel", "reference_channel"):
+            if (getattr(self, name) or 1) > self.channels:
+                raise ValueError(f"{name} {getattr(self, name)} of {self.channels}: choose one that is opened")
         return self
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hydroear.dsp.highpass import HighPass
 from hydroear.dsp.mel import mel_bank
-from hydroear.dsp.resample import Resampler
 from hydroear.dsp.spec import FrontEndSpec
-from hydroear.dsp.stft import Framer, PowerSpectrum
+from hydroear.dsp.spectra import ChannelSpectra
+from hydroear.dsp.stft import power_of
 from hydroear.dsp.window import Window, WindowAssembler
 from hydroear.errors import AudioError
 
@@ -76,10 +75,7 @@ class FrontEnd:
             )
         self.spec = spec
         self.input_rate_hz = input_rate_hz
-        self._resampler = Resampler(input_rate_hz, spec.rate_hz)
-        self._highpass = HighPass(spec.highpass_hz, spec.rate_hz)
-        self._framer = Framer(spec.n_fft, spec.hop)
-        self._power = PowerSpectrum(spec.n_fft)
+        self._spectra = ChannelSpectra(spec, input_rate_hz=input_rate_hz)
         self._log_mel = LogMel(spec)
         self._assembler = WindowAssembler(spec)
         self._next_index = 0
@@ -99,14 +95,25 @@ class FrontEnd:
         mean_square
             float32, shape (m,): of each frame under the Hann window, above the high-pass.
         """
-        self._next_index += len(samples)
         pieces = [samples[begin : begin + _PIECE] for begin in range(0, len(samples), _PIECE)] or [samples]
         log_mel, mean_square = zip(*map(self._frames, pieces), strict=True)
         return np.concatenate(log_mel), np.concatenate(mean_square)
 
     def _frames(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        power = self._power(self._framer.push(self._highpass.push(self._resampler.push(samples))))
-        return self._log_mel(power), power @ self._power.to_mean_square
+        return self._measure(self.spectra(samples))
+
+    def _measure(self, spectra: NDArray[np.complex64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        power = power_of(spectra)
+        return self._log_mel(power), power @ self._spectra.to_mean_square
+
+    def spectra(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """The first half of :meth:`push`: spectra, shape (m, n_fft // 2 + 1), for those who need their phase."""
+        self._next_index += len(samples)
+        return self._spectra.push(samples)
+
+    def windows(self, spectra: NDArray[np.complex64]) -> list[Window]:
+        """The second half of :meth:`push`."""
+        return self._assembler.push(*self._measure(spectra))
 
     def push(self, samples: NDArray[np.float32]) -> list[Window]:
         """Take the next samples, float32, shape (n,), full scale ±1; give the windows that became complete."""
@@ -115,7 +122,4 @@ class FrontEnd:
     def lose(self, count: int) -> None:
         """Tell that the next `count` samples of the source are lost. No window will span them."""
         self._next_index += count
-        first_output = self._resampler.start(self._next_index)
-        self._highpass.start()
-        self._framer.start(first_output)
-        self._assembler.lose_before(-(-first_output // self.spec.hop))
+        self._assembler.lose_before(self._spectra.start(self._next_index))

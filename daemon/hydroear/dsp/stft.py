@@ -73,7 +73,16 @@ class PowerSpectrum:
 
         White noise of variance v has power v in every bin.
         """
-        spectrum = rfft(frames * self.window, axis=1, overwrite_x=True)
-        power: NDArray[np.float32] = np.square(spectrum.real)
-        power += np.square(spectrum.imag)
-        return power
+        return power_of(self.spectra(frames))
+
+    def spectra(self, frames: Signal) -> NDArray[np.complex64]:
+        """Frames, shape (m, n_fft), to ``X / sqrt(sum(w**2))``, complex64, shape (m, n_fft // 2 + 1)."""
+        spectra: NDArray[np.complex64] = rfft(frames * self.window, axis=1, overwrite_x=True)
+        return spectra
+
+
+def power_of(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Squared magnitude, float32, of the same shape."""
+    power: NDArray[np.float32] = np.square(spectra.real)
+    power += np.square(spectra.imag)
+    return power

@@ -83,7 +83,9 @@ class SensorHealth:
     Attributes
     ----------
     windows_scored, windows_skipped
-        Windows scored, and windows left out because audio was lost or can't be that of a pipe.
+        Windows scored, and windows left out because audio was lost or can't be that of a pipe or is not.
+    windows_vetoed
+        Those of the latter whose sound was in the air, by the reference channel.
     gaps
         Times that samples were lost.
     score_p50_ms, score_p95_ms
@@ -96,6 +98,7 @@ class SensorHealth:
 
     windows_scored: int
     windows_skipped: int
+    windows_vetoed: int
     gaps: int
     score_p50_ms: float | None
     score_p95_ms: float | None

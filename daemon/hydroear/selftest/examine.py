@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from hydroear.config.schema import Config, Sensor
 from hydroear.dsp import FrontEndSpec
@@ -116,19 +117,26 @@ def _examine_sensor(config: Config, sensor: Sensor, scorer: Scorer | None, *, da
             site, calibration = loaded, judge_calibration(stage, loaded)
     if daemon_runs:
         reason = "the daemon is running and has the sensor"
-        findings = [skipped(f"{stage} {sensor.id}", reason) for stage in ("source", "sound")]
+        findings = [skipped(f"{stage} {sensor.id}", reason) for stage in _listening_stages(sensor)]
     else:
         findings = _listen_to(sensor, spec, None if site is None else site.quietest_db)
     return [*findings, calibration]
 
 
 def _listen_to(sensor: Sensor, spec: FrontEndSpec | None, quietest_db: float | None) -> list[Finding]:
-    source, sound = f"source {sensor.id}", f"sound {sensor.id}"
+    source, *sounds = (f"{stage} {sensor.id}" for stage in _listening_stages(sensor))
     # The source gives up a little before the attempt does, so that its own words are heard.
     heard = attempt(source, SENSOR_S, lambda: listen(sensor.source, patience_s=SENSOR_S - 1.0))
     if isinstance(heard, Finding):
-        return [heard, skipped(sound, f"{source} failed")]
-    return [judge_source(source, heard, spec), judge_sound(sound, heard, spec, quietest_db=quietest_db)]
+        return [heard, *(skipped(sound, f"{source} failed") for sound in sounds)]
+    findings = [judge_source(source, heard, spec), judge_sound(sounds[0], heard, spec, quietest_db=quietest_db)]
+    if heard.reference is not None:
+        findings.append(judge_sound(sounds[1], replace(heard, samples=heard.reference), spec, quietest_db=None))
+    return findings
+
+
+def _listening_stages(sensor: Sensor) -> list[str]:
+    return ["source", "sound"] + ["reference"] * (sensor.source.reference_channel is not None)
 
 
 def _examine_broker(config: Config) -> list[Finding]:

@@ -41,12 +41,15 @@ class Heard:
         Time from opening the source to its first samples.
     gaps
         Times that samples were lost after those.
+    reference
+        As `samples`, of the reference channel; None where there is none.
     """
 
     rate_hz: int
     samples: NDArray[np.float32]
     first_sound_s: float
     gaps: tuple[Gap, ...]
+    reference: NDArray[np.float32] | None = None
 
     @property
     def seconds(self) -> float:
@@ -103,8 +106,9 @@ def listen(settings: schema.WavSource | schema.MicrophoneSource | schema.PipeSou
             f"{when}{source.name}: not heard for {LISTEN_S:g} s within {patience_s:g} s",
             fix="check that it is not held by another program, then its cable and its driver",
         )
-    samples = np.concatenate([block.samples[:, 0] for block in blocks])
-    return Heard(source.rate_hz, samples, first_sound_s, tuple(gaps))
+    samples = np.concatenate([block.samples for block in blocks])
+    reference = None if settings.reference_channel is None else samples[:, 1]
+    return Heard(source.rate_hz, samples[:, 0], first_sound_s, tuple(gaps), reference)
 
 
 def judge_source(stage: str, heard: Heard, spec: FrontEndSpec | None) -> Finding:
