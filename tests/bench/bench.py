@@ -266,7 +266,7 @@ def day_figures(work: Path, recording: Path, sites: dict[Runtime, Path]) -> list
                     "≤ 90 s", day.wall_s <= 90.0,
                 ),
                 Figure(f"processor for one sensor, {runtime}", share, "%", "of one core", "≤ 3 %", share <= 3.0),
-                Figure(f"a quarter of a day of four, {runtime}", quarter_of_four.cpu_s, "s", f"{linear:.2f} × a day of one"),
+                Figure(f"a quarter day of four, {runtime}", quarter_of_four.cpu_s, "s", f"{linear:.2f} × a day of one"),
                 Figure(
                     f"growth of memory, {runtime}", 2.0 * day.growth_mb, "MB", "a day, from its second half",
                     "< 0.5 MB", 2.0 * day.growth_mb < 0.5,

@@ -274,7 +274,7 @@ def leak(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         raise_decades=DECISION["raise_decades"],
     )
     front_end, site_scorer = FrontEnd(spec, input_rate_hz=RATE_HZ), SiteScorer(scorer, site)
-    decider = Decider(Policy(**DECISION, low_percentile=20.0, hop_s=spec.window_hop_s))
+    decider = Decider(Policy(**DECISION, low_percentile=20.0, hold_off_s=0.0, hop_s=spec.window_hop_s))
     for begin in range(0, len(scene()), 1600):
         samples = scene()[begin : begin + 1600]
         bench.hear(samples)

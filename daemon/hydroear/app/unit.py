@@ -40,8 +40,6 @@ from hydroear.mqtt import payloads, topics
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
 from hydroear.score.night import NightWatch
-from hydroear.selftest import Result, examine_unit, overall
-from hydroear.selftest.cli import stages
 from hydroear.service.notify import Notifier
 
 if TYPE_CHECKING:
@@ -402,6 +400,9 @@ class Unit:
         """Examine the unit once, beside the hearing, and tell the control room what was found."""
         if self._stopping.wait(SELFTEST_AFTER_S):
             return
+        from hydroear.selftest import Result, examine_unit, overall  # and with it paho
+        from hydroear.selftest.cli import stages
+
         findings = examine_unit(self._config)
         for finding in findings:
             if finding.result is Result.FAIL:
