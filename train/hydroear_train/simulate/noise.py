@@ -20,6 +20,9 @@ LEAK_BAND_HZ = (50.0, 2000.0)
 _GRID_HZ = 2.0
 """Spacing at which spectra are evaluated: finer than any resonance the simulator draws."""
 
+_BLOCK = 1 << 14
+"""Samples of a tone made at once: what a processor's cache holds."""
+
 
 def shaped_noise(spectrum: Spectrum, n: int, rate_hz: int, rng: np.random.Generator) -> Samples:
     """Stationary Gaussian noise with a given amplitude spectrum, scaled to unit RMS.
@@ -129,14 +132,28 @@ def harmonics(
     """
     step = 10.0 * rate_hz
     nodes = rng.normal(0.0, drift, int(n / step) + 2)
-    frequency = frequency_hz * (1.0 + np.interp(np.arange(n) / step, np.arange(len(nodes)), nodes))
-    phase = 2.0 * np.pi * np.cumsum(frequency) / rate_hz
-    total = np.zeros(n)
+    places = np.arange(len(nodes))
     offsets = rng.uniform(0.0, 2.0 * np.pi, len(amplitudes))
-    for order, (amplitude, offset) in enumerate(zip(amplitudes, offsets, strict=True), start=1):
-        if order * frequency_hz < 0.49 * rate_hz:
-            total += amplitude * np.sin(order * phase + offset)
-    return total.astype(np.float32)
+    total = np.empty(n, dtype=np.float32)
+    summed_hz = 0.0
+    # Block by block, or the time would go into moving float64 of the whole length to and fro.
+    for first in range(0, n, _BLOCK):
+        at = np.arange(first, min(first + _BLOCK, n))
+        frequency = frequency_hz * (1.0 + np.interp(at / step, places, nodes))
+        frequency[0] += summed_hz
+        frequency = np.cumsum(frequency)
+        summed_hz = frequency[-1]
+        phase = 2.0 * np.pi * frequency / rate_hz
+        block, wave = np.zeros(len(at)), np.empty(len(at))
+        for order, (amplitude, offset) in enumerate(zip(amplitudes, offsets, strict=True), start=1):
+            if order * frequency_hz < 0.49 * rate_hz:
+                np.multiply(phase, order, out=wave)
+                wave += offset
+                np.sin(wave, out=wave)
+                wave *= amplitude
+                block += wave
+        total[first : first + len(at)] = block
+    return total
 
 
 def resonance(frequency_hz: Real, centre_hz: float, q: float) -> Real:
