@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ _GRID_HZ = 2.0
 """Spacing at which spectra are evaluated: finer than any resonance the simulator draws."""
 
 _BLOCK = 1 << 14
-"""Samples of a tone made at once: what a processor's cache holds."""
+"""Samples made at once where that does not change them: what a processor's cache holds."""
 
 
 def shaped_noise(spectrum: Spectrum, n: int, rate_hz: int, rng: np.random.Generator) -> Samples:
@@ -88,8 +88,16 @@ def slow_gain(n: int, rate_hz: int, rng: np.random.Generator, *, period_s: float
     """
     step = period_s * rate_hz
     nodes = rng.normal(0.0, depth_db, int(n / step) + 2)
-    gain_db = np.interp(np.arange(n) / step, np.arange(len(nodes)), nodes)
-    return np.asarray(10.0 ** (gain_db / 20.0), dtype=np.float32)
+    places = np.arange(len(nodes))
+    gain = np.empty(n, dtype=np.float32)
+    for at in _blocks(n):
+        gain[at] = 10.0 ** (np.interp(np.arange(at.start, at.stop) / step, places, nodes) / 20.0)
+    return gain
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Block by block, or the time would go into moving float64 of the whole length to and fro."""
+    return (slice(first, min(first + _BLOCK, n)) for first in range(0, n, _BLOCK))
 
 
 def convolve(x: Samples, response: Samples) -> Samples:
@@ -136,15 +144,13 @@ def harmonics(
     offsets = rng.uniform(0.0, 2.0 * np.pi, len(amplitudes))
     total = np.empty(n, dtype=np.float32)
     summed_hz = 0.0
-    # Block by block, or the time would go into moving float64 of the whole length to and fro.
-    for first in range(0, n, _BLOCK):
-        at = np.arange(first, min(first + _BLOCK, n))
-        frequency = frequency_hz * (1.0 + np.interp(at / step, places, nodes))
+    for at in _blocks(n):
+        frequency = frequency_hz * (1.0 + np.interp(np.arange(at.start, at.stop) / step, places, nodes))
         frequency[0] += summed_hz
         frequency = np.cumsum(frequency)
         summed_hz = frequency[-1]
         phase = 2.0 * np.pi * frequency / rate_hz
-        block, wave = np.zeros(len(at)), np.empty(len(at))
+        block, wave = np.zeros(len(phase)), np.empty(len(phase))
         for order, (amplitude, offset) in enumerate(zip(amplitudes, offsets, strict=True), start=1):
             if order * frequency_hz < 0.49 * rate_hz:
                 np.multiply(phase, order, out=wave)
@@ -152,7 +158,7 @@ def harmonics(
                 np.sin(wave, out=wave)
                 wave *= amplitude
                 block += wave
-        total[first : first + len(at)] = block
+        total[at] = block
     return total
 
 

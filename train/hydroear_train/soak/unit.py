@@ -74,10 +74,27 @@ def replay(recordings: Sequence[Path], *, bundle: Path, site: Path, decision: Se
     ]
 
 
+def settings_of(decision: Sequence[str]) -> dict[str, float]:
+    """Settings KEY=VALUE as values by key.
+
+    Raises
+    ------
+    UsageError
+        If one is not a key and a number.
+    """
+    values = {}
+    for setting in decision:
+        key, _, value = setting.partition("=")
+        try:
+            values[key] = float(value)
+        except ValueError:
+            raise UsageError(f"{setting!r}", where="--decision", expected="KEY=NUMBER") from None
+    return values
+
+
 def horizon_s(decision: Sequence[str]) -> float:
-    """The horizon in force with these settings, which the unit has accepted."""
-    values = dict(setting.split("=", 1) for setting in decision)
-    return float(values.get("horizon_s", HORIZON_S))
+    """The horizon in force with these settings."""
+    return settings_of(decision).get("horizon_s", HORIZON_S)
 
 
 def check_decision(decision: Sequence[str], *, bundle: Path) -> None:
