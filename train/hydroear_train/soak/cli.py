@@ -9,6 +9,8 @@ from pathlib import Path
 from hydroear.errors import UsageError
 from hydroear.model import SHIPPED_BUNDLE
 
+_LOUDEST_DB = 60.0
+
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the verbs."""
@@ -138,7 +140,7 @@ def _soak(args: argparse.Namespace) -> int:
         minutes=args.minutes,
         commissioning_minutes=args.commissioning_minutes,
         onset_minutes=args.onset_minutes,
-        snrs_db=tuple(sorted(set(args.snr))),
+        snrs_db=tuple(sorted(_levels(args.snr, "--snr"))),
         leaks_per_site=args.leaks_per_site,
         decision=tuple(args.decision),
     )
@@ -175,7 +177,7 @@ def _confounders(args: argparse.Namespace) -> int:
     decision = PERSISTENCE | unit.settings_of(args.decision)
     mixing = Mixing(
         clips=read_clips(args.confounders),
-        levels_db=tuple(sorted(set(args.levels), reverse=True)),
+        levels_db=tuple(sorted(_levels(args.levels, "--levels"), reverse=True)),
         seconds=60.0 * args.minutes,
         seed=args.seed,
         decision=decision,
@@ -202,3 +204,10 @@ def _confounders(args: argparse.Namespace) -> int:
 def _at_least(least: int, count: int, option: str) -> None:
     if count < least:
         raise UsageError(f"{count}", where=option, expected=f"{least} or more")
+
+
+def _levels(levels_db: list[float], option: str) -> set[float]:
+    for level_db in levels_db:
+        if not abs(level_db) <= _LOUDEST_DB:
+            raise UsageError(f"{level_db:g}", where=option, expected=f"-{_LOUDEST_DB:g} to {_LOUDEST_DB:g} dB")
+    return set(levels_db)

@@ -78,8 +78,8 @@ class Detection:
 
     @property
     def median_s(self) -> float:
-        """Median delay; infinite where half of the leaks or more were not called."""
-        return float(np.quantile(self.delays_s, 0.5, method="higher"))
+        """Median delay; infinite where half of the leaks or more were not called, NaN where there are none."""
+        return float(np.quantile(self.delays_s, 0.5, method="higher")) if self.delays_s else float("nan")
 
     def record(self) -> dict[str, Any]:
         """As JSON values; an infinite delay is None."""
@@ -211,4 +211,6 @@ def cost_text(outcome: Outcome) -> str:
 
 
 def _minutes(seconds: float) -> str:
+    if np.isnan(seconds):
+        return ""
     return f"{seconds / 60:.1f} min" if np.isfinite(seconds) else "not called"
