@@ -33,6 +33,7 @@ from hydroear_train.simulate import (
     random_spans,
     render,
 )
+from hydroear_train.simulate.noise import harmonics
 from hydroear_train.simulate.scene import Kind
 
 RATE_HZ = 16000
@@ -159,6 +160,18 @@ def test_hum_stands_at_the_mains_frequency(mains_hz: float, other_hz: float) -> 
     x = render(site, [], 20.0, RATE_HZ, seed=0).samples
     assert line_db(x, mains_hz) > line_db(x, other_hz) + 20
     assert line_db(x, 3 * mains_hz) > line_db(x, 3 * other_hz) + 10
+
+
+def test_a_tone_does_not_know_in_how_many_blocks_it_is_made() -> None:
+    n, amplitudes = 100_000, np.array([1.0, 0.5, 0.2])
+    rng = np.random.default_rng(5)
+    nodes = rng.normal(0.0, 1e-3, int(n / (10 * RATE_HZ)) + 2)
+    frequency = 50.0 * (1.0 + np.interp(np.arange(n) / (10 * RATE_HZ), np.arange(len(nodes)), nodes))
+    phase = 2.0 * np.pi * np.cumsum(frequency) / RATE_HZ
+    offsets = rng.uniform(0.0, 2.0 * np.pi, 3)
+    whole = sum(a * np.sin(k * phase + o) for k, (a, o) in enumerate(zip(amplitudes, offsets, strict=True), start=1))
+    tone = harmonics(50.0, amplitudes, n, RATE_HZ, np.random.default_rng(5), drift=1e-3)
+    assert np.array_equal(tone, np.asarray(whole, np.float32))
 
 
 def test_a_pump_hums_at_shaft_times_blades() -> None:

@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     from hydroear_train.crossval import cli as crossval
     from hydroear_train.scan import cli as scan
     from hydroear_train.simulate import cli as simulate
+    from hydroear_train.soak import cli as soak
 
     parser = argparse.ArgumentParser(
         prog="hydroear-train", description="Train, compare and pack leak detectors for hydroear units."
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_parser(verbs)
     crossval.add_parser(verbs)
     scan.add_parser(verbs)
+    soak.add_parser(verbs)
     _add_fit(verbs)
     _add_demo(verbs)
     _add_demo_bundle(verbs)

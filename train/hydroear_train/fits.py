@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
-from hydroear.errors import HydroearError
+from hydroear_train import works
 from hydroear_train.cache import digest
-from hydroear_train.processes import run_each
 from hydroear_train.splits import Split
 from hydroear_train.trial import Trials
 
@@ -62,26 +58,5 @@ def fits_of(trials: Trials, splits: Sequence[Split], seeds: int) -> list[Fit]:
 
 
 def do_each(fits: Sequence[Fit], *, jobs: int, quiet: bool) -> None:
-    """Do those that are not done yet, each in a process of its own with one thread.
-
-    Raises
-    ------
-    HydroearError
-        If one fails, or the code changes meanwhile.
-    """
-    if not fits:
-        return
-    left = {fit.name: fit.do for fit in fits if not fit.is_done}
-    with (
-        tqdm(total=len(fits), initial=len(fits) - len(left), desc="fitting", unit="fit", disable=quiet) as bar,
-        closing(run_each(left, jobs=jobs, tick=bar.refresh)) as done,
-    ):
-        for name in done:
-            bar.set_postfix_str(name, refresh=False)
-            bar.update()
-    if not all(fit.is_done for fit in fits):
-        raise HydroearError(
-            "the code changed while it ran",
-            where="fitting",
-            fix="run it again; what the present code gave is kept",
-        )
+    """Do those that are not done yet; see :func:`hydroear_train.works.do_each`."""
+    works.do_each(fits, title="fitting", unit="fit", jobs=jobs, quiet=quiet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ LEAK_BAND_HZ = (50.0, 2000.0)
 
 _GRID_HZ = 2.0
 """Spacing at which spectra are evaluated: finer than any resonance the simulator draws."""
+
+_BLOCK = 1 << 14
+"""Samples made at once where that does not change them: what a processor's cache holds."""
 
 
 def shaped_noise(spectrum: Spectrum, n: int, rate_hz: int, rng: np.random.Generator) -> Samples:
@@ -85,8 +88,16 @@ def slow_gain(n: int, rate_hz: int, rng: np.random.Generator, *, period_s: float
     """
     step = period_s * rate_hz
     nodes = rng.normal(0.0, depth_db, int(n / step) + 2)
-    gain_db = np.interp(np.arange(n) / step, np.arange(len(nodes)), nodes)
-    return np.asarray(10.0 ** (gain_db / 20.0), dtype=np.float32)
+    places = np.arange(len(nodes))
+    gain = np.empty(n, dtype=np.float32)
+    for at in _blocks(n):
+        gain[at] = 10.0 ** (np.interp(np.arange(at.start, at.stop) / step, places, nodes) / 20.0)
+    return gain
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Block by block, or the time would go into moving float64 of the whole length to and fro."""
+    return (slice(first, min(first + _BLOCK, n)) for first in range(0, n, _BLOCK))
 
 
 def convolve(x: Samples, response: Samples) -> Samples:
@@ -129,14 +140,26 @@ def harmonics(
     """
     step = 10.0 * rate_hz
     nodes = rng.normal(0.0, drift, int(n / step) + 2)
-    frequency = frequency_hz * (1.0 + np.interp(np.arange(n) / step, np.arange(len(nodes)), nodes))
-    phase = 2.0 * np.pi * np.cumsum(frequency) / rate_hz
-    total = np.zeros(n)
+    places = np.arange(len(nodes))
     offsets = rng.uniform(0.0, 2.0 * np.pi, len(amplitudes))
-    for order, (amplitude, offset) in enumerate(zip(amplitudes, offsets, strict=True), start=1):
-        if order * frequency_hz < 0.49 * rate_hz:
-            total += amplitude * np.sin(order * phase + offset)
-    return total.astype(np.float32)
+    total = np.empty(n, dtype=np.float32)
+    summed_hz = 0.0
+    for at in _blocks(n):
+        frequency = frequency_hz * (1.0 + np.interp(np.arange(at.start, at.stop) / step, places, nodes))
+        frequency[0] += summed_hz
+        frequency = np.cumsum(frequency)
+        summed_hz = frequency[-1]
+        phase = 2.0 * np.pi * frequency / rate_hz
+        block, wave = np.zeros(len(phase)), np.empty(len(phase))
+        for order, (amplitude, offset) in enumerate(zip(amplitudes, offsets, strict=True), start=1):
+            if order * frequency_hz < 0.49 * rate_hz:
+                np.multiply(phase, order, out=wave)
+                wave += offset
+                np.sin(wave, out=wave)
+                wave *= amplitude
+                block += wave
+        total[at] = block
+    return total
 
 
 def resonance(frequency_hz: Real, centre_hz: float, q: float) -> Real:

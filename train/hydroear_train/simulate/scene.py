@@ -10,7 +10,7 @@ import numpy as np
 
 from hydroear.errors import UsageError
 from hydroear_train.simulate import sounds
-from hydroear_train.simulate.leak import leak_noise, random_leak
+from hydroear_train.simulate.leak import Leak, leak_noise, random_leak
 from hydroear_train.simulate.noise import Samples, band_rms, fade, log_uniform
 from hydroear_train.simulate.pipe import Mode, Pipe
 from hydroear_train.simulate.sensor import Sensor, quantise
@@ -99,7 +99,9 @@ _FADE_S: dict[Kind, float] = {
 }
 
 
-def render(site: Site, spans: Iterable[Span], duration_s: float, rate_hz: int = 16000, *, seed: int) -> Scene:
+def render(
+    site: Site, spans: Iterable[Span], duration_s: float, rate_hz: int = 16000, *, seed: int, leak: Leak | None = None
+) -> Scene:
     """The sound of a site while things happen.
 
     Every span has its own random stream, so adding one at the end leaves the others and the background as they were.
@@ -113,6 +115,8 @@ def render(site: Site, spans: Iterable[Span], duration_s: float, rate_hz: int = 
         Within :data:`RATES_HZ`.
     seed
         0 or more.
+    leak
+        What spans of a leak sound of, so that several scenes may hear the same one; by default each is a random one.
 
     Raises
     ------
@@ -128,7 +132,11 @@ def render(site: Site, spans: Iterable[Span], duration_s: float, rate_hz: int = 
     reference = band_rms(total, rate_hz)
     for span, stream in zip(spans, streams[1:], strict=True):
         first, last = round(span.start_s * rate_hz), round(span.end_s * rate_hz)
-        sound = _SOUNDS[span.kind](site, last - first, rate_hz, np.random.default_rng(stream))
+        rng = np.random.default_rng(stream)
+        if span.kind == "leak" and leak is not None:
+            sound = leak_noise(leak, site.pipe, site.sensor, last - first, rate_hz, rng)
+        else:
+            sound = _SOUNDS[span.kind](site, last - first, rate_hz, rng)
         sound = fade(sound, rate_hz, _FADE_S[span.kind])
         loudness = band_rms(sound, rate_hz)
         if loudness > 0.0:
