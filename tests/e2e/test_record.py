@@ -120,7 +120,7 @@ def test_a_session_in_which_nothing_was_heard_is_a_failure_that_says_why(tmp_pat
     ("options", "says"),
     [
         (["--sensor", "hydrant"], "no sensor 'hydrant'; expected one of valve"),
-        (["--for", "10"], "bad duration '10'; expected a number with s, m, h or d, such as 90s, 10m or 24h"),
+        (["--for", "10"], "bad duration '10'; expected a number over 0 with a unit: s, m, h or d"),
     ],
 )
 def test_a_session_that_cannot_be_is_refused(tmp_path: Path, options: list[str], says: str) -> None:

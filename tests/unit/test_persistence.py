@@ -25,24 +25,24 @@ def trace(slow: float, count: int = DAY, seed: int = 0) -> Trace:
 def test_what_scatters_by_chance_alone_hardly_scatters_over_a_stretch() -> None:
     steady, shifting = (trace(slow).stretches(HORIZON_S, 20.0, windows=WINDOWS) for slow in (0.0, 1.0))
     assert steady.mean == pytest.approx(-0.84, abs=0.1)
-    # Of 60 windows a percentile scatters by about 0.2; what is expected without having heard anything adds 0.14.
-    assert 0.15 < steady.deviation < 0.35
-    assert shifting.deviation > 1.5 * steady.deviation
+    # Of 60 windows a percentile scatters by about 0.2; what is expected without having heard anything adds 0.4.
+    assert 0.35 < steady.deviation < 0.55
+    assert shifting.deviation > 1.1 * steady.deviation
 
 
 def test_a_shift_that_no_window_shows_is_rare_for_a_stretch() -> None:
     stretches = trace(0.0).stretches(HORIZON_S, 20.0, windows=WINDOWS)
-    shifted = np.percentile(trace(0.0, 60, seed=9).fused + 1.5, 20.0)
+    shifted = np.percentile(trace(0.0, 60, seed=9).fused + 2.0, 20.0)
     assert stretches.decades(float(shifted)) > 4.0
-    assert WINDOWS.decades(float(shifted)) < 1.5
+    assert WINDOWS.decades(float(shifted)) < 2.0
 
 
 def test_a_day_of_normal_stretches_is_seldom_rare() -> None:
     stretches = trace(0.5).stretches(HORIZON_S, 20.0, windows=WINDOWS)
     later = trace(0.5, 10 * DAY, seed=5).fused.reshape(-1, 60)
     decades = np.array([stretches.decades(float(x)) for x in np.percentile(later, 20.0, axis=1)])
-    assert np.mean(decades > 2.0) < 0.02
-    assert np.mean(decades > 1.0) < 0.2
+    assert np.mean(decades > 2.0) < 0.01
+    assert np.mean(decades > 1.0) < 0.1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hydroear.audio import Block, Gap
 from hydroear.audio.vitals import VitalSigns
 from hydroear.config.schema import Decision
-from hydroear.decide import Decider, Miss, Policy, Rarity, State
+from hydroear.decide import Decider, Miss, Policy, State
 from hydroear.dsp import CommonSound, FrontEnd, FrontEndSpec, ReferencedFrontEnd, Window
 from hydroear.errors import AudioError
 from hydroear.health import Ailment, Cause, Condition, Liveness, examine
@@ -170,10 +170,7 @@ class Pipeline:
         self._decision = decision
         self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
         rules = policy(decision, spec)
-        rarity = Rarity(
-            low=scorer.rarity(rules.horizon_s, rules.low_percentile),
-            high=scorer.rarity(rules.clear_s, 100.0 - rules.low_percentile),
-        )
+        rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
         self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
         self._vital_signs = VitalSigns(rate_hz)
         self._referenced = ReferencedFrontEnd(self._front_end) if reference else None

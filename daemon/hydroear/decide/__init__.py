@@ -1,6 +1,6 @@
 """From scores to states: a leak is what stays."""
 
-from hydroear.decide.decider import Decider, Miss, Policy, Rarity, State
+from hydroear.decide.decider import Decider, Miss, Policy, State
 from hydroear.decide.event import OpenEvent
 
-__all__ = ["Decider", "Miss", "OpenEvent", "Policy", "Rarity", "State"]
+__all__ = ["Decider", "Miss", "OpenEvent", "Policy", "State"]

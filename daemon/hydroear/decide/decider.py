@@ -77,35 +77,20 @@ class Policy:
     hop_s: float
 
 
-@dataclass(frozen=True)
-class Rarity:
-    """From scores that last to minus log10 of how often those of a normal pipe do.
-
-    Attributes
-    ----------
-    low
-        Of the low percentile over a horizon.
-    high
-        Of the high percentile over the clear time.
-    """
-
-    low: Callable[[float], float]
-    high: Callable[[float], float]
-
-
 class Decider:
     """The state of one sensor.
 
     Taps, footsteps and lorries stop; a leak does not. So the *low* percentile of the horizon must be over the raise
-    level to warn, and be so again after the recheck to call it a leak; the *high* percentile must be under the clear
-    level to call it over. Windows that could not be scored count for nothing, and half of a horizon must be there.
+    level to warn, and be so again after the recheck to call it a leak; it must stay under the clear level for the clear
+    time to call it over. Windows that could not be scored count for nothing, and half of a horizon must be there.
 
     Parameters
     ----------
     policy
         The rules.
     rarity
-        How rare scores are that last; left out, scores are rarities themselves.
+        From the low percentile of a horizon to minus log10 of how often that of a normal pipe is so high; left out,
+        scores are rarities themselves.
     leaking, acknowledged
         Whether the sensor was in ``leak`` when it last stopped listening, and whether somebody had taken it on.
     """
@@ -113,7 +98,7 @@ class Decider:
     def __init__(
         self,
         policy: Policy,
-        rarity: Rarity = Rarity(float, float),
+        rarity: Callable[[float], float] = float,
         *,
         leaking: bool = False,
         acknowledged: bool = False,
@@ -125,7 +110,8 @@ class Decider:
         self._deaf = False
         self._drowned: deque[float] = deque()
         self._held_off_until_s = self._muted_until_s = 0.0
-        self._horizon, self._clear_time = Recent(policy.horizon_s), Recent(policy.clear_s)
+        self._horizon = Recent(policy.horizon_s)
+        self._clear_since_s: float | None = None
         self._listening_since_s: float | None = None
         self._warned_s = 0.0
         self._heard_s = 0.0
@@ -168,11 +154,12 @@ class Decider:
         if self._listening_since_s is None:
             self._listening_since_s = end_s
         self._horizon.push(end_s, score)
-        self._clear_time.push(end_s, score)
-        low = None
-        if self._is_covered(policy.horizon_s, self._horizon):
-            low = self._rarity.low(self._horizon.percentile(policy.low_percentile))
+        low = self._rarity(self._horizon.percentile(policy.low_percentile)) if self._is_covered() else None
         self._low_decades = low
+        if low is None or low >= policy.clear_decades:
+            self._clear_since_s = None
+        elif self._clear_since_s is None:
+            self._clear_since_s = end_s
         if self._state is State.LEARNING and low is not None:
             self._state = State.QUIET
         if self._state is State.QUIET and low is not None and low >= policy.raise_decades:
@@ -186,12 +173,13 @@ class Decider:
                 and end_s >= max(self._held_off_until_s, self._muted_until_s)
             ):
                 self._state = State.LEAK
-        elif self._state is State.LEAK:
-            covered = self._is_covered(policy.clear_s, self._clear_time)
-            high = self._clear_time.percentile(100.0 - policy.low_percentile)
-            if covered and self._rarity.high(high) < policy.clear_decades:
-                self._state, self._acknowledged = State.QUIET, False
-                self._held_off_until_s = end_s + policy.hold_off_s
+        elif (
+            self._state is State.LEAK
+            and self._clear_since_s is not None
+            and end_s - self._clear_since_s >= policy.clear_s
+        ):
+            self._state, self._acknowledged = State.QUIET, False
+            self._held_off_until_s = end_s + policy.hold_off_s
         return self.state
 
     def miss(self, end_s: float, why: Miss) -> State:
@@ -214,13 +202,15 @@ class Decider:
         """A recheck counts only what was heard; a warning from before a whole horizon of deafness is void."""
         deaf_s = end_s - self._heard_s
         self._warned_s += deaf_s
+        if self._clear_since_s is not None:
+            self._clear_since_s += deaf_s
         if self._state is State.WARNING and deaf_s > self._policy.horizon_s:
             self._state = State.QUIET
         self._deaf = False
 
-    def _is_covered(self, span_s: float, recent: Recent) -> bool:
-        """Whether enough of a span was heard to judge it."""
+    def _is_covered(self) -> bool:
+        """Whether enough of the horizon was heard to judge it."""
         assert self._listening_since_s is not None
-        hop_s = self._policy.hop_s
-        long_enough = self._heard_s - self._listening_since_s >= span_s - 1.5 * hop_s
-        return long_enough and len(recent) >= _COVERAGE * span_s / hop_s
+        horizon_s, hop_s = self._policy.horizon_s, self._policy.hop_s
+        long_enough = self._heard_s - self._listening_since_s >= horizon_s - 1.5 * hop_s
+        return long_enough and len(self._horizon) >= _COVERAGE * horizon_s / hop_s

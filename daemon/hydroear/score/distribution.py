@@ -46,10 +46,13 @@ class Distribution:
         deviation, so it is pooled with the expected one, which counts as :data:`PRIOR_CONDITIONS` (a scaled
         inverse-chi-square prior; A. Gelman et al., "Bayesian Data Analysis", 3rd ed., 2013, section 3.3).
         """
+        values = np.asarray(values, dtype=np.float64)
         conditions = max(1.0, float(conditions))
-        median, deviation = centre_and_spread(values)
+        median = float(np.median(values))
+        deviation = float(np.median(np.abs(values - median))) / _MAD_OF_GAUSSIAN
         freedom = PRIOR_CONDITIONS + conditions
-        return cls(median, pooled(deviation, conditions, expected_deviation), conditions, freedom)
+        pooled = (PRIOR_CONDITIONS * expected_deviation**2 + conditions * deviation**2) / freedom
+        return cls(median, float(np.sqrt(pooled)), conditions, freedom)
 
     def standardised(self, value: float) -> float:
         """How many deviations the value lies above the mean."""
@@ -65,16 +68,3 @@ class Distribution:
         t = self.standardised(value) / np.sqrt(1.0 + 1.0 / self.conditions)
         probability = max(float(stdtr(self.freedom, -t)), 10.0**-MAX_DECADES)
         return float(-np.log10(probability))
-
-
-def centre_and_spread(values: ArrayLike) -> tuple[float, float]:
-    """Median of values, shape (n,), and the standard deviation of a Gaussian with their median absolute deviation."""
-    values = np.asarray(values, dtype=np.float64)
-    median = float(np.median(values))
-    return median, float(np.median(np.abs(values - median))) / _MAD_OF_GAUSSIAN
-
-
-def pooled(deviation: float, conditions: float, expected_deviation: float) -> float:
-    """A deviation that was learned under some conditions, pooled with the expected one."""
-    weighted = PRIOR_CONDITIONS * expected_deviation**2 + conditions * deviation**2
-    return float(np.sqrt(weighted / (PRIOR_CONDITIONS + conditions)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hydroear.score.distribution import PRIOR_CONDITIONS, Distribution, centre_and_spread, pooled
+from hydroear.score.distribution import Distribution
 
 CONDITION_S = 60.0
 """For how long a pipe's operating condition is taken to last. A choice; every stretch of audio has its own."""
@@ -38,8 +38,8 @@ class Trace:
 
         A window is loud by chance, a whole stretch is not. What scatters from stretch to stretch is the pipe's
         operating condition, by less than windows do, and by how much is learned here. It is expected to be as much as
-        from condition to condition of the trainer's windows, less so the more conditions were heard, as in
-        :meth:`Distribution.of`. Where too little was heard to tell, stretches are taken to scatter as windows do.
+        windows scatter; every stretch counts as one condition against that, as in :meth:`Distribution.of`, so that it
+        takes a day to know better. Where too little was heard to tell, stretches are taken to scatter as windows do.
 
         Parameters
         ----------
@@ -55,7 +55,5 @@ class Trace:
         if stretches < MIN_STRETCHES:
             return windows
         blocks = self.fused[: stretches * count].reshape(stretches, count).astype(np.float64)
-        centre, spread = centre_and_spread(np.percentile(blocks, percentile, axis=1))
-        conditions = max(1.0, len(self.fused) * self.step_s / CONDITION_S)
-        deviation = pooled(spread, conditions, windows.deviation)
-        return Distribution(centre, deviation, float(stretches), PRIOR_CONDITIONS + stretches)
+        values = np.percentile(blocks, percentile, axis=1)
+        return Distribution.of(values, conditions=stretches, expected_deviation=windows.deviation)
