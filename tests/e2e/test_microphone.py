@@ -146,7 +146,8 @@ def test_a_driver_that_hangs_becomes_a_gap_and_is_heard_again(
         assert "stopped sending" in lost.reason
         interrupted = source.status
         device.resume()
-        last = listen(source, heard_again)[-1]
+        # Whether another gap comes first hangs on whether the last one reached up to now.
+        last = listen(source, blocks(2))[-1]
         assert isinstance(last, Block)
         assert (interrupted.state, source.status.state) == ("recovering", "healthy")
         assert source.status.restarts >= 1
