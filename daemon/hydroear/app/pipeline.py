@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -221,31 +222,24 @@ class Pipeline:
         if ailment is None and common is not None:
             ailment = self._examine_reference(first, end)
         condition = self.liveness.hear(window.end_s, ailment)
+        report = partial(
+            Report,
+            sensor=self._sensor,
+            window=window.index,
+            position_s=window.end_s,
+            level_db=window.level_db,
+            previous=previous,
+            ailment=ailment,
+            condition=condition,
+        )
         if ailment is not None and ailment.deafening:
             self._deaf_windows += 1
-            return Report(
-                sensor=self._sensor,
-                window=window.index,
-                position_s=window.end_s,
-                level_db=window.level_db,
-                previous=previous,
-                state=self._decider.miss(window.end_s, Miss.FLAT),
-                reason=ailment.text,
-                ailment=ailment,
-                condition=condition,
-            )
+            return report(state=self._decider.miss(window.end_s, Miss.FLAT), reason=ailment.text)
         if common is not None and _airborne(common):
             self.windows_vetoed += 1
-            return Report(
-                sensor=self._sensor,
-                window=window.index,
-                position_s=window.end_s,
-                level_db=window.level_db,
-                previous=previous,
+            return report(
                 state=self._decider.miss(window.end_s, Miss.DROWNED),
                 reason=f"{100 * common.share:.0f} % of what the pipe sounds like is a sound in the air: not scored",
-                ailment=ailment,
-                condition=condition,
             )
         began_s = time.perf_counter()
         score = self._scorer.score(window)
@@ -256,19 +250,12 @@ class Pipeline:
         event: Literal["open", "close"] | None = None
         if self._decider.leaking is not was_leaking:
             event = "close" if was_leaking else "open"
-        return Report(
-            sensor=self._sensor,
-            window=window.index,
-            position_s=window.end_s,
+        return report(
             decades=score.decades,
             value=score.value,
             horizon_decades=self._decider.low_decades,
             error=score.error,
             band_db=window.features.mean(axis=0),
-            level_db=window.level_db,
-            ailment=ailment,
-            condition=condition,
-            previous=previous,
             state=state,
             score_ms=score_ms,
             reason=self._reason(state),

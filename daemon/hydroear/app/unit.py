@@ -400,8 +400,7 @@ class Unit:
         """Examine the unit once, beside the hearing, and tell the control room what was found."""
         if self._stopping.wait(SELFTEST_AFTER_S):
             return
-        from hydroear.selftest import Result, examine_unit, overall  # and with it paho
-        from hydroear.selftest.cli import stages
+        from hydroear.selftest import Result, examine_unit, overall, stages  # and with it paho
 
         findings = examine_unit(self._config)
         for finding in findings:

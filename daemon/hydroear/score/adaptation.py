@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydroear.errors import CalibrationError
 from hydroear.score.distribution import Distribution
 from hydroear.score.site import SiteCalibration
+from hydroear.score.wholefile import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -102,18 +101,8 @@ class Adaptation:
             "shift": self.shift,
             "level_shift_db": self.level_shift_db,
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("w") as out:
-                json.dump(document, out)
-                out.flush()
-                os.fsync(out.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise CalibrationError(
-                f"cannot be written ({error.strerror})", where=path, fix="free space or check the folder's owner"
-            ) from error
+        with whole_file(path, fix="free space or check the folder's owner") as out:
+            out.write(json.dumps(document).encode())
 
     @classmethod
     def load(cls, path: Path, site: SiteCalibration, *, clear_decades: float) -> Adaptation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from hydroear.score.baseline import judge
 from hydroear.score.persistence import CONDITION_S
 from hydroear.score.scorer import Scorer
 from hydroear.score.site import SiteCalibration, learn
+from hydroear.score.wholefile import whole_file
 
 CAPACITY = 2048
 """Windows kept: 16 MB with the usual front end. A choice: one for every 42 s of a day."""
@@ -157,29 +157,18 @@ class SiteLearner:
         CalibrationError
             If the file cannot be written.
         """
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as out:
-                np.savez(
-                    out,
-                    schema=_SCHEMA,
-                    bundle_sha256=self._bundle_sha256,
-                    features=self._features[: self._kept],
-                    levels_db=self._levels_db[: self._kept],
-                    counts=np.array([len(self._features), self._stride, self._windows, self._silent]),
-                    heard_s=np.array([self.heard_s, self.conditions]),
-                    nights=np.array(list(self.nights), dtype=np.str_),
-                    nights_s=np.array(list(self.nights.values()), dtype=np.float64),
-                )
-                out.flush()
-                os.fsync(out.fileno())
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise CalibrationError(
-                f"cannot be written ({error.strerror})", where=path, fix="free space or check the folder's owner"
-            ) from error
+        with whole_file(path, fix="free space or check the folder's owner") as out:
+            np.savez(
+                out,
+                schema=_SCHEMA,
+                bundle_sha256=self._bundle_sha256,
+                features=self._features[: self._kept],
+                levels_db=self._levels_db[: self._kept],
+                counts=np.array([len(self._features), self._stride, self._windows, self._silent]),
+                heard_s=np.array([self.heard_s, self.conditions]),
+                nights=np.array(list(self.nights), dtype=np.str_),
+                nights_s=np.array(list(self.nights.values()), dtype=np.float64),
+            )
 
     @classmethod
     def load(cls, path: Path, bundle: Bundle) -> SiteLearner:

@@ -8,7 +8,6 @@ on every unit.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
 from hydroear.score.persistence import CONDITION_S, Trace
 from hydroear.score.scorer import Score, Scorer
+from hydroear.score.wholefile import whole_file
 
 if TYPE_CHECKING:
     from hydroear.score.adaptation import Adaptation
@@ -183,18 +183,8 @@ class SiteCalibration:
             "level_deviation_db": self.level_deviation_db,
             "accepted": self.accepted,
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            with partial.open("w") as out:
-                json.dump(document, out)
-                out.flush()
-                os.fsync(out.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise CalibrationError(
-                f"cannot be written ({error.strerror})", where=path, fix="choose another place"
-            ) from error
+        with whole_file(path, fix="choose another place") as out:
+            out.write(json.dumps(document).encode())
 
     @classmethod
     def load(cls, path: Path) -> SiteCalibration:

@@ -14,7 +14,7 @@ from hydroear.config.schema import Config, Sensor
 from hydroear.errors import ConfigError, UsageError
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.examine import examine
-from hydroear.selftest.finding import Finding, Result, overall, skipped
+from hydroear.selftest.finding import Finding, Result, overall, skipped, stages
 from hydroear.selftest.tap import CALM_S, PATIENCE_S, hear_knock
 
 TAP_S = CALM_S + PATIENCE_S + 20.0
@@ -77,21 +77,6 @@ def _tap(sensor: Sensor, findings: Sequence[Finding]) -> Finding:
     if source.result in (Result.FAIL, Result.SKIP):
         return skipped(stage, source.measured if source.result is Result.SKIP else f"{source.stage} failed")
     return attempt(stage, TAP_S, lambda: hear_knock(sensor, lambda text: print(text, file=sys.stderr, flush=True)))
-
-
-def stages(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    """The findings as JSON objects."""
-    return [
-        {
-            "stage": finding.stage,
-            "result": finding.result.value,
-            "measured": finding.measured,
-            "expected": finding.expected,
-            "fix": finding.fix,
-            "values": dict(finding.values),
-        }
-        for finding in findings
-    ]
 
 
 def to_json(unit: str | None, findings: Sequence[Finding]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -62,3 +62,18 @@ def overall(findings: Iterable[Finding]) -> Result:
     """The worst result; what was skipped is nobody's fault."""
     results = {finding.result for finding in findings}
     return next((result for result in (Result.FAIL, Result.WARN) if result in results), Result.PASS)
+
+
+def stages(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """The findings as JSON objects."""
+    return [
+        {
+            "stage": finding.stage,
+            "result": finding.result.value,
+            "measured": finding.measured,
+            "expected": finding.expected,
+            "fix": finding.fix,
+            "values": dict(finding.values),
+        }
+        for finding in findings
+    ]
