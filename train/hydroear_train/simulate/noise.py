@@ -141,7 +141,8 @@ def harmonics(
     step = 10.0 * rate_hz
     nodes = rng.normal(0.0, drift, int(n / step) + 2)
     places = np.arange(len(nodes))
-    offsets = rng.uniform(0.0, 2.0 * np.pi, len(amplitudes))
+    phasors = np.asarray(amplitudes) * np.exp(1j * rng.uniform(0.0, 2.0 * np.pi, len(amplitudes)))
+    phasors = phasors[np.arange(1, len(phasors) + 1) * frequency_hz < 0.49 * rate_hz]
     total = np.empty(n, dtype=np.float32)
     summed_hz = 0.0
     for at in _blocks(n):
@@ -150,15 +151,14 @@ def harmonics(
         frequency = np.cumsum(frequency)
         summed_hz = frequency[-1]
         phase = 2.0 * np.pi * frequency / rate_hz
-        block, wave = np.zeros(len(phase)), np.empty(len(phase))
-        for order, (amplitude, offset) in enumerate(zip(amplitudes, offsets, strict=True), start=1):
-            if order * frequency_hz < 0.49 * rate_hz:
-                np.multiply(phase, order, out=wave)
-                wave += offset
-                np.sin(wave, out=wave)
-                wave *= amplitude
-                block += wave
-        total[at] = block
+        turning, block = np.empty(len(phase), np.complex128), np.zeros(len(phase), np.complex128)
+        np.cos(phase, out=turning.real)
+        np.sin(phase, out=turning.imag)
+        # Harmonics are powers of the fundamental: Horner's scheme costs a tenth of a sine for each.
+        for phasor in phasors[::-1]:
+            block += phasor
+            block *= turning
+        total[at] = block.imag
     return total
 
 
