@@ -19,9 +19,8 @@ from hydroear_train.simulate import write_corpus
 from hydroear_train.soak.scenario import healthy_night
 from listening import RATE_HZ, write
 
-DECISION = [
-    f"--decision={setting}" for setting in ("horizon_s=20", "recheck_s=8", "raise_decades=2", "clear_decades=1")
-]
+SETTINGS = ("horizon_s=20", "recheck_s=8", "raise_decades=2", "clear_decades=1")
+DECISION = ["--nightly", *SETTINGS, "--continuous", *SETTINGS]
 SIZES = ("--sites", 2, "--nights", 3, "--minutes", 1, "--commissioning-minutes", 3, "--onset-minutes", 1.5)
 LEAKS = ("--snr", 20, "--leaks-per-site", 1)
 
@@ -56,16 +55,19 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_loud_leaks_are_called_and_healthy_nights_counted(soaked: Path) -> None:
     result = json.loads((soaked / "soak.json").read_text())
-    alarms, (detection,) = result["false_alarms"], result["detection"]
-    assert alarms["nights"] == 3
+    (alarms, continuous), (detection,) = result["false_alarms"], result["detection"]
+    assert (alarms["mode"], continuous["mode"]) == ("nightly", "continuous")
+    assert alarms["events"] == continuous["events"]  # of the same settings
+    assert alarms["nights"] == continuous["nights"] == 3
     assert alarms["hours"] == pytest.approx(3 / 60)
     assert alarms["per_month_at_most"] > alarms["per_month"]
     assert detection["snr_db"] == 20.0
     assert detection["within_nights"][0]["count"] == detection["within_nights"][0]["total"] == 2
     assert detection["prompt"]["count"] >= 1
     heard = rows(soaked / "nights.csv")
-    assert Counter(row["kind"] for row in heard) == {"healthy": 3, "leak": 2, "onset": 2}
-    assert alarms["events"] == sum(len(row["opened_s"].split()) for row in heard if row["kind"] == "healthy")
+    assert Counter(row["kind"] for row in heard) == {"healthy": 2 * 3, "leak": 2, "onset": 2}
+    nights = [row for row in heard if (row["kind"], row["mode"]) == ("healthy", "nightly")]
+    assert alarms["events"] == sum(len(row["opened_s"].split()) for row in nights)
     for row in heard:
         assert len(row["sounding"].split()) == len(row["opened_s"].split())
         assert all(0.0 < float(at_s) <= 60.0 * float(row["minutes"]) for at_s in row["opened_s"].split())
@@ -109,11 +111,12 @@ def test_what_cannot_be_soaked_is_refused_in_one_line_before_any_night(tmp_path:
         (("--nights", 0), "--nights: 0"),
         (("--jobs", 0), "--jobs: 0"),
         (("--seed", -1), "--seed: -1"),
-        (("--minutes", 10), "--minutes: 10; expected more than 10 (the decision's horizon)"),
+        (("--minutes", 25), "--minutes: 25; expected more than 25 (the decision's horizon)"),
+        (("--onset-minutes", 10), "--onset-minutes: 10; expected more than 10 (the decision's horizon)"),
         (("--minutes", 61), "at most 60"),
         (("--commissioning-minutes", 0.5), "--commissioning-minutes: 0.5"),
-        (("--decision", "horizon=3"), "horizon: unknown key"),
-        (("--decision", "horizon_s=long"), "horizon_s"),
+        (("--nightly", "horizon=3"), "horizon: unknown key"),
+        (("--continuous", "horizon_s=long"), "horizon_s"),
         (("--bundle", tmp_path / "none.hydroear"), "none.hydroear"),
         (("--snr", "nan"), "--snr: nan"),
     ):

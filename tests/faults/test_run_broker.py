@@ -367,8 +367,8 @@ def test_a_leak_on_a_microphone_reaches_the_control_room(mosquitto: Mosquitto, u
         with Daemon(unit.configure(source, horizon_s=3.0, recheck_s=1.0)) as daemon:
             room.wait_for(lambda got: "open" in phases(got), f"the event: {daemon.complaints}", timeout_s=30.0)
             assert time.monotonic() - began_s > LEAK.start_s - 10.0
+            wait_for(lambda: daemon.states[-2:] == ["warning", "leak"], "the state")
             assert daemon.states[0] == "quiet"
-            assert daemon.states[-2:] == ["warning", "leak"]
             assert "fault" not in daemon.states
             assert all(window["scored"] for window in daemon.windows)
             daemon.signal(signal.SIGTERM)

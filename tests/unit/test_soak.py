@@ -15,7 +15,7 @@ from hydroear_train.simulate import Span, band_rms, random_leak, render
 from hydroear_train.simulate.scene import DEMO_SITE
 from hydroear_train.soak import scenario, unit
 from hydroear_train.soak.confounders import BAND_HZ, looped, mixed
-from hydroear_train.soak.run import Cost, Kind, Outcome, Plan, Record, tasks_of
+from hydroear_train.soak.run import Cost, Kind, Mode, Outcome, Plan, Record, tasks_of
 from hydroear_train.soak.scenario import NIGHT, RAIN_SHARE, Scenario, commissioning, healthy_night, leak_nights, onset
 from hydroear_train.soak.share import Share
 from hydroear_train.soak.table import detections, false_alarms, nights_csv, poisson_upper, record_of, to_markdown
@@ -32,13 +32,22 @@ PLAN = Plan(
     onset_minutes=45.0,
     snrs_db=(-10.0, 0.0),
     leaks_per_site=2,
-    decision=(),
+    nightly=("horizon_s=1500",),
+    continuous=(),
 )
 
 
-def heard(kind: Kind, number: int, *opened_s: float, night: int = 1, snr_db: float | None = None) -> Record:
+def heard(
+    kind: Kind,
+    number: int,
+    *opened_s: float,
+    night: int = 1,
+    snr_db: float | None = None,
+    mode: Mode = "nightly",
+) -> Record:
     return Record(
         kind=kind,
+        mode=mode,
         site="simulated-0-site001",
         material="steel",
         number=number,
@@ -167,11 +176,13 @@ def test_wilsons_interval_is_that_of_the_textbook() -> None:
 def test_false_alarms_are_counted_by_the_month_and_by_what_sounded() -> None:
     nights = [heard("healthy", number) for number in range(1, 899)]
     nights += [heard("healthy", 899, 700.0, 2000.0), heard("healthy", 900)]
-    alarms = false_alarms([*nights, heard("leak", 1, 800.0, snr_db=0.0)])
+    other = heard("healthy", 1, 900.0, mode="continuous")
+    alarms = false_alarms([*nights, other, heard("leak", 1, 800.0, snr_db=0.0)], "nightly")
+    assert false_alarms([*nights, other], "continuous").events == 1
     assert (alarms.nights, alarms.hours, alarms.events) == (900, 900.0, 2)
     assert alarms.by_sound == {"shower": 2}
     assert alarms.per_month == pytest.approx(2 / 900 * 30.4375)
-    assert false_alarms(nights[:898]).per_month_at_most == pytest.approx(2.9957 / 898 * 30.4375, rel=1e-4)
+    assert false_alarms(nights[:898], "nightly").per_month_at_most == pytest.approx(2.9957 / 898 * 30.4375, rel=1e-4)
 
 
 def test_leaks_are_counted_by_the_night_in_which_they_are_called_and_by_how_long_that_took() -> None:
@@ -188,7 +199,8 @@ def test_leaks_are_counted_by_the_night_in_which_they_are_called_and_by_how_long
     assert (second.prompt.count, second.prompt.total) == (1, 3)
     assert second.median_s == 1000.0
 
-    outcome = Outcome([*quiet, *loud, heard("healthy", 1)], {"simulated-0-site001": ("strange",)}, Cost(60.0, 1.0, 1.0))
+    healthy = [heard("healthy", 1), heard("healthy", 1, mode="continuous")]
+    outcome = Outcome([*quiet, *loud, *healthy], {"simulated-0-site001": ("strange",)}, Cost(60.0, 1.0, 60.0, 1.0))
     text = to_markdown(PLAN, outcome)
     assert "| -10 dB | 0/2 [0, 66] % | 0/2 [0, 66] % | 1/2 [9, 91] % | - |  |" in text
     assert "| +0 dB | 1/1 [21, 100] % |" in text
@@ -196,7 +208,7 @@ def test_leaks_are_counted_by_the_night_in_which_they_are_called_and_by_how_long
     assert "At 1 of 2 sites" in text
     assert record_of(PLAN, outcome)["detection"][0]["median_delay_s"] is None
     rows = nights_csv(outcome.records).splitlines()
-    assert rows[1].startswith("leak,simulated-0-site001,steel,1,1,-10.0,60.0,0.0,,,")
+    assert rows[1].startswith("leak,nightly,simulated-0-site001,steel,1,1,-10.0,60.0,0.0,,,")
     assert len(rows) == 1 + len(outcome.records)
 
 

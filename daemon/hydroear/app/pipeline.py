@@ -15,10 +15,11 @@ from hydroear.audio import Block, Gap
 from hydroear.audio.vitals import VitalSigns
 from hydroear.config.schema import Decision
 from hydroear.decide import Decider, Miss, Policy, State
-from hydroear.dsp import CommonSound, FrontEnd, FrontEndSpec, ReferencedFrontEnd, Window
+from hydroear.dsp import CommonSound, Flutter, FrontEnd, FrontEndSpec, ReferencedFrontEnd, Window
 from hydroear.errors import AudioError
 from hydroear.health import Ailment, Cause, Condition, Liveness, examine
 from hydroear.score import SiteScorer
+from hydroear.score.floor import FloorWatch
 
 AIRBORNE_SHARE = 0.5
 """From this share of its power on, a window is more what is in the air than what is on the pipe.
@@ -101,6 +102,8 @@ def policy(settings: Decision, spec: FrontEndSpec) -> Policy:
         clear_s=settings.clear_s,
         hold_off_s=settings.hold_off_s,
         hop_s=spec.window_hop_s,
+        min_flutter=settings.min_flutter,
+        max_flutter=settings.max_flutter,
     )
 
 
@@ -173,10 +176,17 @@ class Pipeline:
         rules = policy(decision, spec)
         rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
         self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
+        self._floor_watch = None
+        if scorer.floor is not None:
+            self._floor_watch = FloorWatch(scorer.floor, horizon_s=rules.horizon_s, hop_s=rules.hop_s)
+        self._flutter = None
+        if rules.min_flutter is not None or rules.max_flutter is not None:
+            self._flutter = Flutter(spec, scorer.normal_db)
         self._vital_signs = VitalSigns(rate_hz)
         self._referenced = ReferencedFrontEnd(self._front_end) if reference else None
         self._reference_signs = VitalSigns(rate_hz)
         self._deaf_windows = 0
+        self._resting = False
         self.liveness = Liveness()
         self.windows_scored = 0
         self.windows_vetoed = 0
@@ -187,8 +197,9 @@ class Pipeline:
         """Windows that were not scored: they held lost audio, or audio that can't be that of a pipe or is not."""
         return self._front_end.windows_skipped + self._deaf_windows + self.windows_vetoed
 
-    def hear(self, piece: Block | Gap) -> list[Report]:
-        """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel."""
+    def hear(self, piece: Block | Gap, *, night: bool = True) -> list[Report]:
+        """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel; is it heard by night?"""
+        self._resting = self._decision.night_only and not night
         if isinstance(piece, Gap):
             return [self._lose(piece)]
         samples = piece.samples[:, 0]
@@ -246,7 +257,7 @@ class Pipeline:
         score_ms = 1e3 * (time.perf_counter() - began_s)
         self.windows_scored += 1
         was_leaking = self._decider.leaking
-        state = self._decider.hear(window.end_s, score.value)
+        state = self._decide(window, score.value)
         event: Literal["open", "close"] | None = None
         if self._decider.leaking is not was_leaking:
             event = "close" if was_leaking else "open"
@@ -262,6 +273,16 @@ class Pipeline:
             event=event,
         )
 
+    def _decide(self, window: Window, score: float) -> State:
+        if self._resting:
+            return self._decider.rest(window.end_s)
+        floor_decades = None
+        if self._floor_watch is not None:
+            self._floor_watch.hear(window)
+            floor_decades = self._floor_watch.decades
+        flutter = None if self._flutter is None else self._flutter(window.features)
+        return self._decider.hear(window.end_s, score, floor_decades=floor_decades, flutter=flutter)
+
     def _examine_reference(self, first: int, end: int) -> Ailment | None:
         """What keeps the reference channel from vetoing; the pipe is scored without it."""
         found = examine(self._reference_signs.of(first, end), 0.0, quietest_db=None)
@@ -272,7 +293,9 @@ class Pipeline:
     def _reason(self, state: State) -> str:
         rules = self._decision
         rare = f"in 1 of 10^{rules.raise_level:.3g} such times when the pipe is well"
-        stays = f"{100 - rules.low_percentile:g} % of the last {rules.horizon_s:g} s sound as they do {rare}"
+        stays = f"the last {rules.horizon_s:g} s sound as they do {rare}"
+        if state is State.WARNING and not self._decider.leaklike:
+            stays += f", but no leak varies as they do ({self._decider.flutter:.1f} times as much as steady noise)"
         return {
             State.LEARNING: f"has not listened for {rules.horizon_s:g} s yet",
             State.QUIET: "sounds as this pipe does when it is well",

@@ -322,7 +322,7 @@ class Unit:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
                 if ear.recorder is not None:
                     ear.recorder.hear(piece)
-                for report in ear.pipeline.hear(piece):
+                for report in ear.pipeline.hear(piece, night=self._is_night(ear)):
                     self._tell(ear, report)
         except (AudioError, CaptureError) as error:
             log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
@@ -334,6 +334,12 @@ class Unit:
             self.stop()
         finally:
             self._heartbeat.leave(ear.sensor)
+
+    def _is_night(self, ear: Ear) -> bool:
+        """Whether the sensor's night is on; a clock that cannot be trusted must not make a unit sleep."""
+        if not self._config.decision.night_only:
+            return True
+        return clock_quality() != "synchronised" or ear.night.is_on(datetime.now(UTC))
 
     def _tell(self, ear: Ear, report: Report) -> None:
         if report.score_ms is not None:

@@ -143,6 +143,17 @@ class Decision(Section):
     hold_off_s: Annotated[
         float, Field(ge=0, le=86400, description="no other leak is called for so long after one was over")
     ] = 0.0
+    night_only: Annotated[
+        bool, Field(description="whether only what is heard in the hours of the section night is judged")
+    ] = False
+    max_flutter: Annotated[
+        float | None,
+        Field(gt=0, le=100, description="steadiness test: what varies more, as a multiple of steady noise, is no leak"),
+    ] = 2.1
+    min_flutter: Annotated[
+        float | None,
+        Field(gt=0, le=100, description="tonality test: what varies less, as the lines of a pump do, is no leak"),
+    ] = None
 
     @property
     def raise_level(self) -> float:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import log10
 
 from hydroear.decide.recent import Recent
 
@@ -13,6 +14,9 @@ FAULT_AFTER_S = 10.0
 """Without a window that can be scored for this long, a sensor hears nothing and says so."""
 
 _COVERAGE = 0.5
+
+_TWO_LOOKS_DECADES = log10(2.0)
+"""Of two tests each may err half as often."""
 
 
 class State(StrEnum):
@@ -65,6 +69,9 @@ class Policy:
         For how long after a leak was over no other one is called.
     hop_s
         Seconds from one window to the next.
+    min_flutter, max_flutter
+        Between which the median flutter of the horizon must lie for a warning to become a leak: what is steadier is a
+        pump or hum, what is less steady are drops, bursts, somebody at work. None asks for nothing.
     """
 
     horizon_s: float
@@ -75,6 +82,8 @@ class Policy:
     clear_s: float
     hold_off_s: float
     hop_s: float
+    min_flutter: float | None = None
+    max_flutter: float | None = None
 
 
 class Decider:
@@ -110,7 +119,7 @@ class Decider:
         self._deaf = False
         self._drowned: deque[float] = deque()
         self._held_off_until_s = self._muted_until_s = 0.0
-        self._horizon = Recent(policy.horizon_s)
+        self._horizon, self._flutters = Recent(policy.horizon_s), Recent(policy.horizon_s)
         self._clear_since_s: float | None = None
         self._listening_since_s: float | None = None
         self._warned_s = 0.0
@@ -144,8 +153,37 @@ class Decider:
         """What is held against the raise level: the rarity of the last horizon; None before there is one."""
         return self._low_decades
 
-    def hear(self, end_s: float, score: float) -> State:
-        """Take the score of a window that ends at `end_s` in the stream; times never fall."""
+    @property
+    def flutter(self) -> float | None:
+        """Median flutter of the last horizon; None before any was told."""
+        return self._flutters.percentile(50.0) if len(self._flutters) else None
+
+    @property
+    def leaklike(self) -> bool:
+        """Whether what is heard is as steady as a leak may be."""
+        flutter, policy = self.flutter, self._policy
+        if flutter is None:
+            return True
+        low, high = policy.min_flutter, policy.max_flutter
+        return (low is None or flutter >= low) and (high is None or flutter <= high)
+
+    def hear(
+        self, end_s: float, score: float, *, floor_decades: float | None = None, flutter: float | None = None
+    ) -> State:
+        """Take what is known of a window.
+
+        Parameters
+        ----------
+        end_s
+            Where it ends in the stream; never falls.
+        score
+            Its score.
+        floor_decades
+            How rare the noise floor of the horizon is; None where nothing is known of it. The horizon is as rare as
+            the rarer of the two makes it.
+        flutter
+            Its flutter; None where it has none.
+        """
         policy = self._policy
         if self._deaf:
             self._hear_again(end_s)
@@ -154,7 +192,9 @@ class Decider:
         if self._listening_since_s is None:
             self._listening_since_s = end_s
         self._horizon.push(end_s, score)
-        low = self._rarity(self._horizon.percentile(policy.low_percentile)) if self._is_covered() else None
+        if flutter is not None:
+            self._flutters.push(end_s, flutter)
+        low = self._low(floor_decades) if self._is_covered() else None
         self._low_decades = low
         if low is None or low >= policy.clear_decades:
             self._clear_since_s = None
@@ -171,6 +211,7 @@ class Decider:
                 low >= policy.raise_decades
                 and end_s - self._warned_s >= policy.recheck_s
                 and end_s >= max(self._held_off_until_s, self._muted_until_s)
+                and self.leaklike
             ):
                 self._state = State.LEAK
         elif (
@@ -181,6 +222,19 @@ class Decider:
             self._state, self._acknowledged = State.QUIET, False
             self._held_off_until_s = end_s + policy.hold_off_s
         return self.state
+
+    def rest(self, end_s: float) -> State:
+        """Take note that audio up to `end_s` was heard and is not to be judged: nothing changes."""
+        if self._deaf:
+            self._hear_again(end_s)
+        self._heard_s = end_s
+        self._forget_drowned(end_s)
+        return self.state
+
+    def _low(self, floor_decades: float | None) -> float:
+        """What is held against the raise level."""
+        low = self._rarity(self._horizon.percentile(self._policy.low_percentile))
+        return low if floor_decades is None else max(0.0, max(low, floor_decades) - _TWO_LOOKS_DECADES)
 
     def miss(self, end_s: float, why: Miss) -> State:
         """Take note that audio up to `end_s` could not be scored."""

@@ -24,6 +24,8 @@ class Window:
         float32, shape (window_frames, n_mels): log-mel in dB; its mean is taken out where the spec removes the level.
     level_db
         Level above the high-pass, in dB relative to full scale; None for digital silence.
+    removed_db
+        Mean that was taken out of the features; 0 where the spec leaves the level in.
     """
 
     index: int
@@ -31,6 +33,7 @@ class Window:
     end_s: float
     features: NDArray[np.float32]
     level_db: float | None
+    removed_db: float = 0.0
 
 
 class WindowAssembler:
@@ -80,8 +83,8 @@ class WindowAssembler:
     def _window(self, frames: slice) -> Window:
         spec = self._spec
         features = self._log_mel[frames].copy()
-        if spec.remove_level:
-            features -= features.mean(dtype=np.float64)
+        removed_db = float(features.mean(dtype=np.float64)) if spec.remove_level else 0.0
+        features -= removed_db
         mean_square = float(self._mean_square[frames].mean(dtype=np.float64))
         start_s = self._next_window * spec.window_hop_s
         return Window(
@@ -90,4 +93,5 @@ class WindowAssembler:
             end_s=start_s + spec.window_s,
             features=features,
             level_db=10.0 * float(np.log10(mean_square)) if mean_square > 0.0 else None,
+            removed_db=removed_db,
         )

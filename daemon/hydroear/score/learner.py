@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydroear.dsp import Window
 from hydroear.errors import CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.baseline import judge
+from hydroear.score.floor import STRETCH_MINUTES, FloorMeter, stretch_floor
 from hydroear.score.persistence import CONDITION_S
 from hydroear.score.scorer import Scorer
 from hydroear.score.site import SiteCalibration, learn
@@ -60,6 +62,9 @@ class SiteLearner:
         self._closed_conditions = 0.0
         self._stretch_s = 0.0
         self._end_s: float | None = None
+        self._floor_meter = FloorMeter(bundle.front_end.window_hop_s)
+        self._minutes_db: list[NDArray[np.float32]] = []
+        self._floors_db: list[NDArray[np.float32]] = []
         self.heard_s = 0.0
         self.nights: dict[str, float] = {}
 
@@ -79,6 +84,7 @@ class SiteLearner:
             self._silent += 1
             return
         self._count(window, night)
+        self._hear_floor(window)
         if self._windows % self._stride == 0:
             if self._kept == len(self._features):
                 self._thin()
@@ -91,6 +97,15 @@ class SiteLearner:
     def restart(self) -> None:
         """Take note that the stream begins anew: what comes next is another stretch of audio."""
         self._closed_conditions, self._stretch_s, self._end_s = self.conditions, 0.0, None
+        self._floor_meter, self._minutes_db = FloorMeter(self._spec.window_hop_s), []
+
+    def _hear_floor(self, window: Window) -> None:
+        floor_db = self._floor_meter.hear(window)
+        if floor_db is not None:
+            self._minutes_db.append(floor_db)
+        if len(self._minutes_db) == STRETCH_MINUTES:
+            self._floors_db.append(stretch_floor(self._minutes_db))
+            self._minutes_db = []
 
     def _count(self, window: Window, night: str | None) -> None:
         if self._end_s is not None and not self._end_s - CONDITION_S <= window.start_s <= self._end_s + CONDITION_S:
@@ -146,8 +161,18 @@ class SiteLearner:
             )
             for number in range(self._kept)
         ]
-        site = learn(windows, scorer, heard_s=self.heard_s, conditions=max(1.0, self.conditions), progress=progress)
+        site = learn(
+            windows,
+            scorer,
+            heard_s=self.heard_s,
+            conditions=max(1.0, self.conditions),
+            floors_db=self._floors(),
+            progress=progress,
+        )
         return replace(site, accepted=judge(windows, site, scorer, accept_anyway=accept_anyway))
+
+    def _floors(self) -> NDArray[np.float32]:
+        return np.array(self._floors_db, np.float32).reshape(len(self._floors_db), self._spec.n_mels)
 
     def save(self, path: Path) -> None:
         """Write what was heard, whole or not at all.
@@ -164,6 +189,7 @@ class SiteLearner:
                 bundle_sha256=self._bundle_sha256,
                 features=self._features[: self._kept],
                 levels_db=self._levels_db[: self._kept],
+                floors_db=self._floors(),
                 counts=np.array([len(self._features), self._stride, self._windows, self._silent]),
                 heard_s=np.array([self.heard_s, self.conditions]),
                 nights=np.array(list(self.nights), dtype=np.str_),
@@ -193,10 +219,11 @@ class SiteLearner:
                 kept = len(state["features"])
                 learner._features[:kept] = state["features"]
                 learner._levels_db[:kept] = state["levels_db"]
-                if not np.isfinite(state["features"]).all() or stride < 1:
+                if not (np.isfinite(state["features"]).all() and np.isfinite(state["floors_db"]).all()) or stride < 1:
                     raise ValueError("a number in it cannot be")
                 learner._kept, learner._stride, learner._windows, learner._silent = kept, stride, windows, silent
                 learner._closed_conditions, learner.heard_s = conditions, heard_s
+                learner._floors_db = list(state["floors_db"].reshape(-1, bundle.front_end.n_mels))
                 nights = zip(state["nights"].tolist(), state["nights_s"].tolist(), strict=True)
                 learner.nights = {str(night): float(night_s) for night, night_s in nights}
                 return learner

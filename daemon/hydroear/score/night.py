@@ -111,6 +111,10 @@ class NightWatch:
         self._hours, self._window_hop_s = hours, window_hop_s
         self._begin(None)
 
+    def is_on(self, moment: datetime) -> bool:
+        """Whether a moment with a time zone lies in the night."""
+        return self._hours.night_of(moment) is not None
+
     def _begin(self, night: date | None) -> None:
         self._night: date | None = night
         self._counts = np.zeros(_HIGHEST_DB - _LOWEST_DB + 1, np.int64)

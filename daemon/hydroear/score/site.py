@@ -20,6 +20,7 @@ from hydroear.dsp import Window
 from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
+from hydroear.score.floor import FloorMeter, SiteFloor, stretch_floors
 from hydroear.score.persistence import CONDITION_S, Trace
 from hydroear.score.scorer import Score, Scorer
 from hydroear.score.wholefile import whole_file
@@ -128,6 +129,8 @@ class SiteCalibration:
         Distribution of :attr:`Parts.fused`.
     trace
         The fused scores of the windows learned from, in order.
+    floor
+        The noise floor; None where too little was heard to learn one.
     windows
         Number of windows learned from.
     level_db, level_deviation_db, quietest_db
@@ -147,6 +150,7 @@ class SiteCalibration:
     likeness: Distribution
     fused: Distribution
     trace: Trace
+    floor: SiteFloor | None
     windows: int
     level_db: float
     level_deviation_db: float
@@ -177,6 +181,7 @@ class SiteCalibration:
             "likeness": asdict(self.likeness),
             "fused": asdict(self.fused),
             "trace": {"fused": [round(float(fused), 4) for fused in self.trace.fused], "step_s": self.trace.step_s},
+            "floor": None if self.floor is None else _floor_document(self.floor),
             "windows": self.windows,
             "level_db": self.level_db,
             "quietest_db": self.quietest_db,
@@ -213,6 +218,7 @@ class SiteCalibration:
                 likeness=_distribution(document["likeness"]),
                 fused=_distribution(document["fused"]),
                 trace=_trace(document["trace"]),
+                floor=None if document["floor"] is None else _floor(document["floor"]),
                 windows=int(document["windows"]),
                 level_db=float(_finite(document["level_db"])),
                 quietest_db=float(_finite(document["quietest_db"])),
@@ -242,6 +248,22 @@ def _trace(values: dict[str, Any]) -> Trace:
     if trace.step_s <= 0.0 or trace.fused.ndim != 1:
         raise ValueError("a trace in it is none")
     return trace
+
+
+def _floor_document(floor: SiteFloor) -> dict[str, Any]:
+    return {
+        "mean_db": floor.mean_db.tolist(),
+        "precision": floor.precision.tolist(),
+        "rises": asdict(floor.rises),
+    }
+
+
+def _floor(values: dict[str, Any]) -> SiteFloor:
+    floor = SiteFloor(_finite(values["mean_db"]), _finite(values["precision"]), _distribution(values["rises"]))
+    size = len(floor.mean_db)
+    if floor.precision.shape != (size, size) or (np.diag(floor.precision) <= 0.0).any():
+        raise ValueError("a floor in it is none")
+    return floor
 
 
 def _distribution(values: dict[str, Any]) -> Distribution:
@@ -345,6 +367,16 @@ class SiteScorer:
             return normal.decades
         return lambda value: normal.decades(value - adaptation.shift * site.fused.deviation)
 
+    @property
+    def normal_db(self) -> NDArray[np.float32]:
+        """Normal mean of each band of the features, shape (n_mels,): the site's, or the bundle's."""
+        return self._scorer.bundle.band_mean if self._site is None else self._site.band_mean
+
+    @property
+    def floor(self) -> SiteFloor | None:
+        """The noise floor of the site; None where it was not learned."""
+        return None if self._site is None else self._site.floor
+
     def score(self, window: Window) -> SiteScore:
         """Score one window."""
         site = self._site
@@ -407,7 +439,22 @@ def calibrate(
     windows = [window for segment in segments for window in segment]
     durations_s = [segment[-1].end_s - segment[0].start_s for segment in segments if segment]
     conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
-    return learn(windows, scorer, heard_s=sum(durations_s), conditions=conditions, progress=progress)
+    floors_db = [_floors_of(segment, hop_s=scorer.bundle.front_end.window_hop_s) for segment in segments if segment]
+    return learn(
+        windows,
+        scorer,
+        heard_s=sum(durations_s),
+        conditions=conditions,
+        floors_db=np.concatenate(floors_db) if floors_db else np.zeros((0, 0), np.float32),
+        progress=progress,
+    )
+
+
+def _floors_of(segment: Sequence[Window], *, hop_s: float) -> NDArray[np.float32]:
+    """Floors of the stretches of a segment, shape (stretches, n_mels)."""
+    meter = FloorMeter(hop_s)
+    minutes_db = [floor_db for window in segment if (floor_db := meter.hear(window)) is not None]
+    return stretch_floors(minutes_db, bands=segment[0].features.shape[1])
 
 
 def learn(
@@ -416,6 +463,7 @@ def learn(
     *,
     heard_s: float,
     conditions: float,
+    floors_db: NDArray[np.float32],
     progress: Callable[[float], None] | None = None,
 ) -> SiteCalibration:
     """Learn a site from windows that stand for a longer stretch of normal audio.
@@ -430,6 +478,8 @@ def learn(
         Length of the audio that they stand for.
     conditions
         How many operating conditions it holds, at least 1.
+    floors_db
+        Floors of the stretches of that audio, shape (stretches, n_mels), in order.
     progress
         Is told the share that is done, 0 to 1, after every window.
 
@@ -475,6 +525,7 @@ def learn(
         likeness=likeness,
         fused=Distribution.of(fused, conditions=conditions, expected_deviation=expected_fused),
         trace=Trace(np.round(fused, 4).astype(np.float32), heard_s / len(windows)),
+        floor=SiteFloor.learn(floors_db),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
         quietest_db=float(np.percentile(levels_db, _QUIETEST_PERCENTILE)),

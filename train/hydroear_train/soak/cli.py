@@ -24,18 +24,19 @@ def _add_soak(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="count false alarms and found leaks over many simulated nights",
         description="Put units at SIMULATED sites: each learns its site with hydroear calibrate and then hears nights "
         "in health, with taps, showers, pumps, valves, lorries, rain and hum, nights with leaks, and leaks that begin, "
-        "with hydroear replay. Writes OUT/soak.md, soak.json and nights.csv; what was heard is kept in OUT/cache, from "
+        "with hydroear replay. Nights in health are judged in both modes, nights with a leak nightly, leaks that begin "
+        "continuously. Writes OUT/soak.md, soak.json and nights.csv; what was heard is kept in OUT/cache, from "
         "which an interrupted run goes on.",
     )
     parser.add_argument("--nights", type=int, default=900, metavar="N", help="healthy nights in all (%(default)s)")
     parser.add_argument("--sites", type=int, default=30, metavar="N", help="sites (%(default)s)")
-    parser.add_argument("--minutes", type=float, default=60.0, metavar="M", help="length of a night (%(default)g)")
+    parser.add_argument("--minutes", type=float, default=35.0, metavar="M", help="length of a night (%(default)g)")
     parser.add_argument(
         "--commissioning-minutes",
         type=float,
-        default=60.0,
+        default=360.0,
         metavar="M",
-        help="what each site is learned from, six recordings together (%(default)g)",
+        help="what each site is learned from, twelve recordings together (%(default)g)",
     )
     parser.add_argument(
         "--onset-minutes",
@@ -57,11 +58,18 @@ def _add_soak(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, metavar="B", help="(default: the shipped one)")
     parser.add_argument(
-        "--decision",
-        action="append",
+        "--nightly",
+        nargs="*",
+        default=["horizon_s=1500"],
+        metavar="KEY=VALUE",
+        help="decision settings of units that judge nights (horizon_s=1500)",
+    )
+    parser.add_argument(
+        "--continuous",
+        nargs="*",
         default=[],
         metavar="KEY=VALUE",
-        help="a setting of the units' decision section, such as horizon_s=1200; may be repeated",
+        help="decision settings of units that listen without a break (as they come)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same sounds (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
@@ -142,7 +150,8 @@ def _soak(args: argparse.Namespace) -> int:
         onset_minutes=args.onset_minutes,
         snrs_db=tuple(sorted(_levels(args.snr, "--snr"))),
         leaks_per_site=args.leaks_per_site,
-        decision=tuple(args.decision),
+        nightly=tuple(args.nightly),
+        continuous=tuple(args.continuous),
     )
     plan.check()
     files = [args.out / name for name in ("nights.csv", "soak.json", "soak.md")]

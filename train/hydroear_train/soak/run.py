@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -33,6 +33,14 @@ _SOUNDING_SHARE = 0.2
 # A warning needs most of a horizon to be strange: what sounds for less than a fifth of it is seldom why.
 
 Kind = Literal["healthy", "leak", "onset"]
+Mode = Literal["nightly", "continuous"]
+"""Whether a unit has a night to make up its mind, or must call a leak while it begins."""
+
+_MODES: dict[Kind, tuple[Mode, ...]] = {
+    "healthy": ("nightly", "continuous"),
+    "leak": ("nightly",),
+    "onset": ("continuous",),
+}
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,8 @@ class Plan:
         Levels of the leaks, over the background within 50 to 2000 Hz.
     leaks_per_site
         Leaks of each level.
-    decision
-        Settings of the unit's decision section, KEY=VALUE.
+    nightly, continuous
+        Settings of the unit's decision section in either mode, KEY=VALUE.
     """
 
     bundle: Path
@@ -69,7 +77,12 @@ class Plan:
     onset_minutes: float
     snrs_db: tuple[float, ...]
     leaks_per_site: int
-    decision: tuple[str, ...]
+    nightly: tuple[str, ...]
+    continuous: tuple[str, ...]
+
+    def decision(self, mode: Mode) -> tuple[str, ...]:
+        """Settings of the decision section in a mode."""
+        return self.nightly if mode == "nightly" else self.continuous
 
     def check(self) -> None:
         """Refuse what cannot be.
@@ -87,16 +100,17 @@ class Plan:
         ):
             if count < least:
                 raise UsageError(f"{count}", where=option, expected=f"{least} or more")
-        unit.check_decision(self.decision, bundle=self.bundle)
+        for settings in (self.nightly, self.continuous):
+            unit.check_decision(settings, bundle=self.bundle)
         longest = MAX_DURATION_S / 60.0
-        least_minutes = unit.horizon_s(self.decision) / 60.0
-        for option, minutes, low, high in (
-            ("--minutes", self.minutes, least_minutes, longest),
-            ("--onset-minutes", self.onset_minutes, least_minutes, longest),
-            ("--commissioning-minutes", self.commissioning_minutes, 1.0, PARTS * longest),
+        horizon, needed = "the decision's horizon", "what a calibration needs"
+        nightly, continuous = (unit.horizon_s(settings) / 60.0 for settings in (self.nightly, self.continuous))
+        for option, minutes, low, high, why in (
+            ("--minutes", self.minutes, max(nightly, continuous), longest, horizon),
+            ("--onset-minutes", self.onset_minutes, continuous, longest, horizon),
+            ("--commissioning-minutes", self.commissioning_minutes, 1.0, PARTS * longest, needed),
         ):
             if not low < minutes <= high:
-                why = "the decision's horizon" if low == least_minutes else "what a calibration needs"
                 raise UsageError(f"{minutes:g}", where=option, expected=f"more than {low:g} ({why}), at most {high:g}")
 
 
@@ -108,6 +122,8 @@ class Record:
     ----------
     kind
         A night in health, a night with a leak, or a recording in which one begins.
+    mode
+        How the unit decided.
     site, material
         Where.
     number
@@ -129,6 +145,7 @@ class Record:
     """
 
     kind: Kind
+    mode: Mode
     site: str
     material: str
     number: int
@@ -148,14 +165,15 @@ class Cost:
 
     Attributes
     ----------
-    audio_s
-        Length of what was heard after commissioning.
+    rendered_s, replayed_s
+        Length of what was rendered after commissioning, and of what was replayed: in each mode.
     render_s, replay_s
         Processor time of simulator and unit.
     """
 
-    audio_s: float
+    rendered_s: float
     render_s: float
+    replayed_s: float
     replay_s: float
 
 
@@ -257,7 +275,8 @@ class Bench:
     def _task_key(self, task: Task) -> object:
         plan = self._plan
         minutes = plan.onset_minutes if task.kind == "onset" else plan.minutes
-        return [self._site_key(task.site), asdict(task), minutes, sorted(plan.decision)]
+        settings = {mode: sorted(plan.decision(mode)) for mode in _MODES[task.kind]}
+        return [self._site_key(task.site), asdict(task), minutes, settings]
 
     def _learn(self, number: int) -> bytes:
         plan = self._plan
@@ -272,12 +291,12 @@ class Bench:
 
     def _hear(self, task: Task) -> bytes:
         records: list[Record] = []
-        cost = Cost(0.0, 0.0, 0.0)
+        cost = Cost(0.0, 0.0, 0.0, 0.0)
         for night, scenario in enumerate(self._scenarios(task), start=1):
-            record, took = self._play(task, night, scenario)
-            records.append(record)
+            heard, took = self._play(task, night, scenario)
+            records += heard
             cost = add(cost, took)
-            if record.opened_s:
+            if any(record.opened_s for record in heard):
                 break  # Later nights tell no more: a leak that has been called stays called.
         return json.dumps({"records": [asdict(record) for record in records], "cost": asdict(cost)}).encode()
 
@@ -289,26 +308,32 @@ class Bench:
             return [onset(plan.seed, task.site, task.snr_db, 60.0 * plan.onset_minutes)]
         return leak_nights(plan.seed, task.site, task.number, task.snr_db, night_s)
 
-    def _play(self, task: Task, night: int, scenario: Scenario) -> tuple[Record, Cost]:
-        plan = self._plan
+    def _play(self, task: Task, night: int, scenario: Scenario) -> tuple[list[Record], Cost]:
+        plan, modes = self._plan, _MODES[task.kind]
         site = self.site_path(task.site)
         with TemporaryDirectory(dir=self._scratch) as folder:
             begin_s = time.process_time()
             recording = self._write(scenario, Path(folder) / "night.wav")
             render_s, before_s = time.process_time() - begin_s, _children_s()
-            (heard,) = unit.replay([recording], bundle=plan.bundle, site=site, decision=plan.decision)
-            cost = Cost(scenario.duration_s, render_s, _children_s() - before_s)
-        before_event_s = unit.horizon_s(plan.decision)
-        leak_s = {"healthy": None, "leak": 0.0, "onset": ONSET_SHARE * scenario.duration_s}[task.kind]
-        record = Record(
+            heard = {
+                mode: unit.replay([recording], bundle=plan.bundle, site=site, decision=plan.decision(mode))[0]
+                for mode in modes
+            }
+            cost = Cost(scenario.duration_s, render_s, len(modes) * scenario.duration_s, _children_s() - before_s)
+        return [self._record(task, night, scenario, mode, heard[mode]) for mode in modes], cost
+
+    def _record(self, task: Task, night: int, scenario: Scenario, mode: Mode, heard: unit.Heard) -> Record:
+        before_event_s = unit.horizon_s(self._plan.decision(mode))
+        return Record(
             kind=task.kind,
+            mode=mode,
             site=scenario.site.name,
             material=scenario.site.pipe.material,
             number=task.number + 1,
             night=night,
             snr_db=task.snr_db,
             minutes=scenario.duration_s / 60.0,
-            leak_s=leak_s,
+            leak_s={"healthy": None, "leak": 0.0, "onset": ONSET_SHARE * scenario.duration_s}[task.kind],
             opened_s=heard.opened_s,
             sounding=tuple(
                 "+".join(scenario.sounding(at_s - before_event_s, at_s, share=_SOUNDING_SHARE)) or "nothing"
@@ -317,7 +342,6 @@ class Bench:
             median_decades=heard.median_decades,
             highest_decades=heard.highest_decades,
         )
-        return record, cost
 
     def _write(self, scenario: Scenario, path: Path) -> Path:
         scene = scenario.render(RATE_HZ)
@@ -400,7 +424,7 @@ def soak(plan: Plan, out: Path, *, jobs: int, quiet: bool) -> Outcome:
             place(plan.seed, number).site.name: SiteCalibration.load(bench.site_path(number)).accepted
             for number in sites
         }
-    cost = Cost(0.0, 0.0, 0.0)
+    cost = Cost(0.0, 0.0, 0.0, 0.0)
     for found in heard:
         cost = add(cost, Cost(**found["cost"]))
     return Outcome(
@@ -412,7 +436,7 @@ def soak(plan: Plan, out: Path, *, jobs: int, quiet: bool) -> Outcome:
 
 def add(one: Cost, other: Cost) -> Cost:
     """The costs of both."""
-    return Cost(one.audio_s + other.audio_s, one.render_s + other.render_s, one.replay_s + other.replay_s)
+    return Cost(*(mine + yours for mine, yours in zip(astuple(one), astuple(other), strict=True)))
 
 
 def _record(fields: dict[str, Any]) -> Record:

@@ -19,8 +19,9 @@ SHOWER_S = (300.0, 1200.0)
 TAP_S = (3.0, 90.0)
 RAIN_SHARE = 0.05
 RAIN_S = (600.0, 4.0 * 3600.0)
-PARTS = 6
-"""Recordings of a commissioning, by night and by day in turn."""
+PARTS = 12
+"""Recordings of a commissioning, by night and by day in turn: what one day holds, if a pipe's condition lasts for two
+hours."""
 LEAK_NIGHTS = 3
 ONSET_SHARE = 10.0 / 45.0
 """When a leak begins that is listened to without a break, as a share of the recording."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from scipy.stats import chi2
 
 from hydroear_train.markdown import table
-from hydroear_train.soak.run import Outcome, Plan, Record
+from hydroear_train.soak.run import Mode, Outcome, Plan, Record
 from hydroear_train.soak.scenario import LEAK_NIGHTS
 from hydroear_train.soak.share import CONFIDENCE, Share
 from hydroear_train.textfile import csv_text
@@ -27,6 +27,8 @@ class FalseAlarms:
 
     Attributes
     ----------
+    mode
+        How the units decided.
     nights, hours
         How many nights, and how long they were together.
     events
@@ -35,6 +37,7 @@ class FalseAlarms:
         How many of them, by what sounded.
     """
 
+    mode: Mode
     nights: int
     hours: float
     events: int
@@ -100,11 +103,12 @@ def poisson_upper(count: int) -> float:
     return float(0.5 * chi2.ppf(CONFIDENCE, 2 * (count + 1)))
 
 
-def false_alarms(records: Sequence[Record]) -> FalseAlarms:
+def false_alarms(records: Sequence[Record], mode: Mode) -> FalseAlarms:
     """Of the nights in health."""
-    healthy = [record for record in records if record.kind == "healthy"]
+    healthy = [record for record in records if record.kind == "healthy" and record.mode == mode]
     sounds = Counter(sound for record in healthy for sound in record.sounding)
     return FalseAlarms(
+        mode=mode,
         nights=len(healthy),
         hours=sum(record.minutes for record in healthy) / 60.0,
         events=sum(len(record.opened_s) for record in healthy),
@@ -141,7 +145,7 @@ def record_of(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     return {
         "simulated": True,
         "plan": options,
-        "false_alarms": false_alarms(outcome.records).record(),
+        "false_alarms": [false_alarms(outcome.records, mode).record() for mode in get_args(Mode)],
         "detection": [line.record() for line in detections(outcome.records)],
         "objections": outcome.objections,
         "cost": asdict(outcome.cost),
@@ -150,29 +154,29 @@ def record_of(plan: Plan, outcome: Outcome) -> dict[str, Any]:
 
 def to_markdown(plan: Plan, outcome: Outcome) -> str:
     """All of it as Markdown."""
-    alarms, lines = false_alarms(outcome.records), detections(outcome.records)
-    settings = ", ".join(plan.decision) or "as they come"
-    sections = [
-        f"Simulated: {plan.sites} sites, seed {plan.seed}, bundle {plan.bundle.name}, decision settings {settings}.",
-        "\n".join(
-            table(
-                ["healthy nights", "of minutes", "false alarms", "a sensor-month of nights", "at most (95 %)"],
-                [
-                    [
-                        str(alarms.nights),
-                        f"{plan.minutes:g}",
-                        str(alarms.events),
-                        f"{alarms.per_month:.2f}",
-                        f"{alarms.per_month_at_most:.2f}",
-                    ]
-                ],
-                left=0,
-            )
-        ),
+    alarms = [false_alarms(outcome.records, mode) for mode in get_args(Mode)]
+    lines = detections(outcome.records)
+    settings = {mode: ", ".join(plan.decision(mode)) or "as they come" for mode in get_args(Mode)}
+    head = ["mode", "decision settings", "healthy nights", "of minutes", "false alarms", "a sensor-month of nights"]
+    body = [
+        [
+            line.mode,
+            settings[line.mode],
+            str(line.nights),
+            f"{plan.minutes:g}",
+            str(line.events),
+            f"{line.per_month:.2f}",
+            f"{line.per_month_at_most:.2f}",
+        ]
+        for line in alarms
     ]
-    if alarms.events:
-        sounds = [[sound, str(count)] for sound, count in alarms.by_sound.items()]
-        sections.append("\n".join(table(["sounding at a false alarm", "false alarms"], sounds)))
+    sections = [
+        f"Simulated: {plan.sites} sites, seed {plan.seed}, bundle {plan.bundle.name}.",
+        "\n".join(table([*head, "at most (95 %)"], body, left=2)),
+    ]
+    sounds = [[line.mode, sound, str(count)] for line in alarms for sound, count in line.by_sound.items()]
+    if sounds:
+        sections.append("\n".join(table(["mode", "sounding at a false alarm", "false alarms"], sounds, left=2)))
     if lines:
         prompt = f"within {PROMPT_S / 60:.0f} min of its beginning"
         head = ["leak over background", "in the first night"]
@@ -204,9 +208,9 @@ def cost_text(outcome: Outcome) -> str:
     """What it took, in words."""
     cost = outcome.cost
     return (
-        f"{cost.audio_s / 3600:.1f} h of audio; an hour took {cost.render_s / cost.audio_s * 3600:.1f} s of processor "
-        f"time to render ({cost.audio_s / cost.render_s:.0f} times real time) and "
-        f"{cost.replay_s / cost.audio_s * 3600:.1f} s to replay ({cost.audio_s / cost.replay_s:.0f} times)"
+        f"{cost.rendered_s / 3600:.1f} h of audio; an hour took {cost.render_s / cost.rendered_s * 3600:.1f} s of "
+        f"processor time to render ({cost.rendered_s / cost.render_s:.0f} times real time) and "
+        f"{cost.replay_s / cost.replayed_s * 3600:.1f} s to replay ({cost.replayed_s / cost.replay_s:.0f} times)"
     )
 
 

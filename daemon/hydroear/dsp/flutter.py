@@ -1,0 +1,70 @@
+"""How much the bands of a sound vary from frame to frame, against noise that is steady."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import polygamma
+
+from hydroear.dsp.mel import mel_bank
+from hydroear.dsp.spec import FrontEndSpec
+
+_DB_PER_NEPER = 10.0 / np.log(10.0)
+_NEIGHBOUR, _NEXT_BUT_ONE = 4.0 / 9.0, 1.0 / 36.0
+"""Correlation of the power of two bins of white noise under a Hann window: the squares of 2/3 and 1/6."""
+
+
+def steady_deviation_db(spec: FrontEndSpec) -> NDArray[np.float32]:
+    """Standard deviation of each band's level over frames of steady Gaussian noise, shape (n_mels,), in dB.
+
+    The energy of a band is a weighted sum of the powers of its bins, which are exponentially distributed; it has a
+    chi-square distribution of as many degrees of freedom as match its mean and variance (B. L. Welch, "The
+    significance of the difference between two means when the population variances are unequal", Biometrika 29, 1938,
+    pp. 350-362), and the logarithm of one of n degrees has the variance trigamma(n / 2).
+    """
+    weights = mel_bank(
+        rate_hz=spec.rate_hz, n_fft=spec.n_fft, n_mels=spec.n_mels, low_hz=spec.low_hz, high_hz=spec.high_hz
+    ).astype(np.float64)
+    variance = np.square(weights).sum(axis=1)
+    for lag, correlation in ((1, _NEIGHBOUR), (2, _NEXT_BUT_ONE)):
+        variance += 2.0 * correlation * (weights[:, lag:] * weights[:, :-lag]).sum(axis=1)
+    freedom = 2.0 * np.square(weights.sum(axis=1)) / variance
+    return np.asarray(_DB_PER_NEPER * np.sqrt(polygamma(1, 0.5 * freedom)), np.float32)
+
+
+class Flutter:
+    """Measures what has been added to a normal sound.
+
+    Parameters
+    ----------
+    spec
+        The front end.
+    normal_db
+        float32, shape (n_mels,): normal mean of each band of the features.
+    """
+
+    def __init__(self, spec: FrontEndSpec, normal_db: NDArray[np.float32]) -> None:
+        self._steady_db, self._normal_db = steady_deviation_db(spec), normal_db
+
+    def __call__(self, features: NDArray[np.float32]) -> float | None:
+        """Deviation of the bands over the frames, as a multiple of that of steady noise.
+
+        Bands count by how far they rise over normal, compared with the median of all: what is asked for is the sound
+        that is new. A line of a pump or of hum gives less than 1, a jet of water about 1, drops and bursts give more.
+
+        Parameters
+        ----------
+        features
+            float32, shape (window_frames, n_mels), in dB.
+
+        Returns
+        -------
+        float or None
+            None if no band rises.
+        """
+        rise_db = features.mean(axis=0) - self._normal_db
+        weights = np.maximum(rise_db - np.median(rise_db), 0.0)
+        total = float(weights.sum())
+        if total == 0.0:
+            return None
+        return float(weights @ (features.std(axis=0) / self._steady_db)) / total
