@@ -254,3 +254,52 @@ def test_a_leak_that_flutters_is_one_leak() -> None:
     for turn in range(20):
         states = hear(decider, [LOW] * 12 + [HIGH] * 28, after_s=60.0 + 40.0 * turn)
         assert set(states) == {State.LEAK}
+
+
+def test_a_floor_that_is_rare_warns_where_scores_do_not_and_either_of_two_tests_must_be_rarer_than_one() -> None:
+    def states(floor_decades: float | None, score: float) -> set[State]:
+        decider = quiet_decider()
+        return {decider.hear(20.0 + k, score, floor_decades=floor_decades) for k in range(1, 60)}
+
+    assert states(None, 3.1) == states(3.1, 3.4) == {State.QUIET, State.WARNING, State.LEAK}
+    assert states(3.4, LOW) == {State.WARNING, State.LEAK}
+    assert states(3.2, LOW) == states(LOW, 3.2) == {State.QUIET}
+
+
+def test_a_floor_says_nothing_before_there_is_a_horizon() -> None:
+    decider = Decider(POLICY)
+    assert {decider.hear(float(k), LOW, floor_decades=HIGH) for k in range(1, WINDOWS)} == {State.LEARNING}
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, 2.0), (0.7, None), (0.7, 2.0)])
+def test_what_varies_as_no_leak_does_stays_a_warning_until_it_varies_as_one(
+    low: float | None, high: float | None
+) -> None:
+    for unlike in ([0.5] if low else []) + ([2.5] if high else []):
+        decider = Decider(replace(POLICY, min_flutter=low, max_flutter=high))
+        states = [decider.hear(float(k), HIGH, flutter=unlike if k % 10 else 1.0) for k in range(1, 100)]
+        assert State.LEAK not in states
+        assert states[-1] is State.WARNING
+        assert not decider.leaklike
+        states = [decider.hear(100.0 + k, HIGH, flutter=1.0) for k in range(1, 40)]
+        assert WINDOWS / 2 - 3 <= states.index(State.LEAK) + 1 <= WINDOWS / 2 + 2
+        # A leak that is called stays called: rain may set in.
+        assert {decider.hear(140.0 + k, HIGH, flutter=unlike) for k in range(1, 60)} == {State.LEAK}
+
+
+def test_what_is_not_to_be_judged_changes_nothing_and_a_warning_is_rechecked_the_next_night() -> None:
+    decider = quiet_decider()
+    assert hear(decider, [HIGH] * 17, after_s=20.0)[-1] is State.WARNING
+    day = {decider.rest(37.0 + k) for k in range(1, 5_000)}
+    assert day == {State.WARNING}
+    states = hear(decider, [HIGH] * WINDOWS, after_s=5_040.0)
+    assert states.index(State.LEAK) + 1 == WINDOWS / 2
+    assert {decider.rest(6_000.0 + k) for k in range(1, 5_000)} == {State.LEAK}
+
+
+def test_listening_without_judging_is_no_fault_and_ends_one() -> None:
+    decider = quiet_decider()
+    assert decider.rest(500.0) is State.QUIET
+    assert decider.miss(505.0, Miss.LOST) is State.QUIET
+    assert decider.miss(510.0, Miss.FLAT) is State.FAULT
+    assert decider.rest(511.0) is State.QUIET

@@ -158,11 +158,15 @@ def _fit(floors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _rise(deviation_db: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
-    """The best non-negative rise of the bands that lie over their mean, by coordinate descent, and what it explains."""
+    """The best non-negative rise of the bands, by coordinate descent, and what it explains.
+
+    Only bands over their mean may have risen; where most bands lie below theirs, those that lie over the middle band.
+    Or else a band that has fallen would be taken for all others having risen in a site that has become quieter.
+    """
     gradient = precision @ deviation_db
     whole = float(deviation_db @ gradient)
     rise = np.zeros(len(deviation_db))
-    raised = np.flatnonzero(deviation_db > 0.0)
+    raised = np.flatnonzero(deviation_db > min(0.0, float(np.median(deviation_db))))
     curvature = np.diag(precision)
     for _ in range(_SWEEPS):
         largest = 0.0

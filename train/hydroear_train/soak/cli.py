@@ -34,7 +34,7 @@ def _add_soak(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--commissioning-minutes",
         type=float,
-        default=360.0,
+        default=252.0,
         metavar="M",
         help="what each site is learned from, twelve recordings together (%(default)g)",
     )

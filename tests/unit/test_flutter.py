@@ -1,0 +1,76 @@
+"""Noise varies from frame to frame as noise does; a line less, drops more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hydroear.dsp import Flutter, FrontEnd
+from hydroear.dsp.flutter import steady_deviation_db
+from hydroear.model import SHIPPED_BUNDLE, read_bundle
+from hydroear_train.simulate import DEMO_SITE, Span, render
+
+SPEC = read_bundle(SHIPPED_BUNDLE).front_end
+RATE_HZ = SPEC.rate_hz
+RNG = np.random.default_rng(0)
+HISS = RNG.normal(0.0, 0.01, 40 * RATE_HZ).astype(np.float32)
+
+
+def features(samples: NDArray[np.floating]) -> list[NDArray[np.float32]]:
+    windows = FrontEnd(SPEC, input_rate_hz=RATE_HZ).push(samples.astype(np.float32))
+    return [window.features for window in windows]
+
+
+def flutter(samples: NDArray[np.floating], *, normal: NDArray[np.floating] = HISS) -> float:
+    """Median over windows."""
+    measure = Flutter(SPEC, np.mean([window.mean(axis=0) for window in features(normal)], axis=0, dtype=np.float32))
+    found = [measure(window) for window in features(samples)]
+    return float(np.median([value for value in found if value is not None]))
+
+
+def band(low_hz: float, high_hz: float, seed: int) -> NDArray[np.float64]:
+    spectrum = np.fft.rfft(np.random.default_rng(seed).normal(size=len(HISS)))
+    hz = np.fft.rfftfreq(len(HISS), 1.0 / RATE_HZ)
+    spectrum[(hz < low_hz) | (hz > high_hz)] = 0.0
+    return np.asarray(np.fft.irfft(spectrum, len(HISS)))
+
+
+def test_bands_of_white_noise_vary_as_is_expected() -> None:
+    """Frames overlap by half and a window has sixty of them, which takes some hundredths off."""
+    measured_db = np.mean([window.std(axis=0) for window in features(HISS)], axis=0)
+    assert measured_db == pytest.approx(steady_deviation_db(SPEC), rel=0.2)
+    assert np.mean(measured_db / steady_deviation_db(SPEC)) == pytest.approx(1.0, abs=0.1)
+
+
+def test_noise_in_a_band_is_steady_however_faint_and_lines_are_steadier_and_drops_are_not() -> None:
+    for gain in (0.02, 0.3):
+        assert flutter(HISS + gain * band(1000.0, 2000.0, 1)) == pytest.approx(0.95, abs=0.12)
+    time_s = np.arange(len(HISS)) / RATE_HZ
+    lines = sum(np.sin(2.0 * np.pi * hz * time_s) for hz in (350.0, 700.0, 1400.0))
+    assert flutter(HISS + 0.1 * lines) < 0.7
+    falls = np.zeros(len(HISS))
+    falls[np.random.default_rng(2).integers(0, len(HISS), 200)] = 1.0
+    drops = np.convolve(falls, np.random.default_rng(3).normal(size=160) * np.exp(-np.arange(160) / 40.0))[: len(HISS)]
+    assert flutter(HISS + drops) > 2.0
+
+
+def test_only_what_is_new_counts() -> None:
+    """Somebody hammers below 500 Hz when all is well; a leak above it is steady nevertheless."""
+    hammering = np.where(np.arange(len(HISS)) % (RATE_HZ // 2) < RATE_HZ // 20, band(200.0, 500.0, 4), 0.0)
+    normal = HISS + 0.5 * hammering
+    assert flutter(normal + 0.05 * band(1500.0, 3000.0, 5), normal=normal) < 1.2
+
+
+def test_nothing_new_has_no_flutter() -> None:
+    flat = np.zeros(SPEC.shape, np.float32)
+    assert Flutter(SPEC, np.zeros(SPEC.n_mels, np.float32))(flat) is None
+
+
+def test_simulated_rain_is_told_from_a_simulated_leak() -> None:
+    normal = render(DEMO_SITE, [], 40.0, RATE_HZ, seed=1).samples
+    leak, rain = (
+        render(DEMO_SITE, [Span(kind, -1.0, 41.0, 3.0)], 40.0, RATE_HZ, seed=2).samples for kind in ("leak", "rain")
+    )
+    assert flutter(leak, normal=normal) < 1.2
+    assert flutter(rain, normal=normal) > 2.1
