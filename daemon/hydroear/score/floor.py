@@ -158,20 +158,20 @@ def _fit(floors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _rise(deviation_db: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
-    """The best non-negative rise of the bands, by coordinate descent, and what it explains.
+    """The best rise of the bands, by coordinate descent, and what it explains.
 
-    Only bands over their mean may have risen; where most bands lie below theirs, those that lie over the middle band.
-    Or else a band that has fallen would be taken for all others having risen in a site that has become quieter.
+    A band has risen by no more than it lies over its mean; where most bands lie below theirs, over the middle one. Or
+    else bands that have fallen would be taken for all others having risen in a site that has become quieter.
     """
     gradient = precision @ deviation_db
     whole = float(deviation_db @ gradient)
+    most = np.maximum(deviation_db - min(0.0, float(np.median(deviation_db))), 0.0)
     rise = np.zeros(len(deviation_db))
-    raised = np.flatnonzero(deviation_db > min(0.0, float(np.median(deviation_db))))
     curvature = np.diag(precision)
     for _ in range(_SWEEPS):
         largest = 0.0
-        for band in raised:
-            step = max(-rise[band], gradient[band] / curvature[band])
+        for band in np.flatnonzero(most):
+            step = min(max(rise[band] + gradient[band] / curvature[band], 0.0), most[band]) - rise[band]
             rise[band] += step
             gradient -= step * precision[:, band]
             largest = max(largest, abs(step))
