@@ -91,8 +91,8 @@ class Report:
         return self.state is not self.previous
 
 
-def policy(settings: Decision, spec: FrontEndSpec) -> Policy:
-    """The rules of a decision, for the windows of a front end."""
+def policy(settings: Decision, spec: FrontEndSpec, *, normal_flutter: float) -> Policy:
+    """The rules of a decision, for the windows of a front end at a site."""
     return Policy(
         horizon_s=settings.horizon_s,
         low_percentile=settings.low_percentile,
@@ -103,7 +103,7 @@ def policy(settings: Decision, spec: FrontEndSpec) -> Policy:
         hold_off_s=settings.hold_off_s,
         hop_s=spec.window_hop_s,
         min_flutter=settings.min_flutter,
-        max_flutter=settings.max_flutter,
+        max_flutter=None if settings.max_flutter is None else settings.max_flutter * normal_flutter,
     )
 
 
@@ -173,7 +173,7 @@ class Pipeline:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._decision = decision
         self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
-        rules = policy(decision, spec)
+        rules = policy(decision, spec, normal_flutter=scorer.normal_flutter)
         rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
         self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
         self._floor_watch = None

@@ -148,11 +148,11 @@ class Decision(Section):
     ] = False
     max_flutter: Annotated[
         float | None,
-        Field(gt=0, le=100, description="steadiness test: what varies more, as a multiple of steady noise, is no leak"),
-    ] = 2.1
+        Field(gt=0, le=100, description="steadiness test: what varies more, as a multiple of normal, is no leak"),
+    ] = 1.5
     min_flutter: Annotated[
         float | None,
-        Field(gt=0, le=100, description="tonality test: what varies less, as the lines of a pump do, is no leak"),
+        Field(gt=0, le=100, description="tonality test: what varies less, as a multiple of steady noise, is no leak"),
     ] = None
 
     @property

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hydroear.dsp import Window
+from hydroear.dsp import Flutter, Window
 from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SCHEMA = "hydroear/site/1"
 MIN_INDEPENDENT_WINDOWS = 3
 _QUIETEST_PERCENTILE = 1.0
+_FLUTTER_PERCENTILE = 75.0
 _KEPT = 0.75
 _TRIMMING_STEPS = 4
 
@@ -131,6 +132,8 @@ class SiteCalibration:
         The fused scores of the windows learned from, in order.
     floor
         The noise floor; None where too little was heard to learn one.
+    flutter
+        What three of four windows stay below in :class:`hydroear.dsp.Flutter`.
     windows
         Number of windows learned from.
     level_db, level_deviation_db, quietest_db
@@ -151,6 +154,7 @@ class SiteCalibration:
     fused: Distribution
     trace: Trace
     floor: SiteFloor | None
+    flutter: float
     windows: int
     level_db: float
     level_deviation_db: float
@@ -182,6 +186,7 @@ class SiteCalibration:
             "fused": asdict(self.fused),
             "trace": {"fused": [round(float(fused), 4) for fused in self.trace.fused], "step_s": self.trace.step_s},
             "floor": None if self.floor is None else _floor_document(self.floor),
+            "flutter": self.flutter,
             "windows": self.windows,
             "level_db": self.level_db,
             "quietest_db": self.quietest_db,
@@ -219,6 +224,7 @@ class SiteCalibration:
                 fused=_distribution(document["fused"]),
                 trace=_trace(document["trace"]),
                 floor=None if document["floor"] is None else _floor(document["floor"]),
+                flutter=_positive(document["flutter"]),
                 windows=int(document["windows"]),
                 level_db=float(_finite(document["level_db"])),
                 quietest_db=float(_finite(document["quietest_db"])),
@@ -241,6 +247,13 @@ def _finite(values: Any) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise ValueError("a number in it is not finite")
     return array
+
+
+def _positive(value: Any) -> float:
+    number = float(_finite(value))
+    if number <= 0.0:
+        raise ValueError(f"{number} in it is not above 0")
+    return number
 
 
 def _trace(values: dict[str, Any]) -> Trace:
@@ -371,6 +384,11 @@ class SiteScorer:
     def normal_db(self) -> NDArray[np.float32]:
         """Normal mean of each band of the features, shape (n_mels,): the site's, or the bundle's."""
         return self._scorer.bundle.band_mean if self._site is None else self._site.band_mean
+
+    @property
+    def normal_flutter(self) -> float:
+        """What the flutter of windows mostly stays below here; that of steady noise where the site is not known."""
+        return 1.0 if self._site is None else self._site.flutter
 
     @property
     def floor(self) -> SiteFloor | None:
@@ -526,11 +544,17 @@ def learn(
         fused=Distribution.of(fused, conditions=conditions, expected_deviation=expected_fused),
         trace=Trace(np.round(fused, 4).astype(np.float32), heard_s / len(windows)),
         floor=SiteFloor.learn(floors_db),
+        flutter=_flutter_of(windows, Flutter(spec, band_mean)),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
         quietest_db=float(np.percentile(levels_db, _QUIETEST_PERCENTILE)),
         level_deviation_db=float(np.std(levels_db)),
     )
+
+
+def _flutter_of(windows: Sequence[Window], flutter: Flutter) -> float:
+    found = [value for window in windows if (value := flutter(window.features)) is not None]
+    return float(np.percentile(found, _FLUTTER_PERCENTILE)) if found else 1.0
 
 
 def _measured(score: Score, head: SiteHead) -> Parts:
