@@ -139,7 +139,7 @@ def test_decades_of_a_site_that_is_well_are_not_said_more_often_than_they_should
 
 def test_a_horizon_is_judged_once_half_of_it_was_heard_by_what_stays_through_it() -> None:
     site = learned()
-    watch = FloorWatch(site, horizon_s=600.0, hop_s=HOP_S)
+    watch = FloorWatch(site.decades, horizon_s=600.0, hop_s=HOP_S)
     hear(watch, 0.0, 290.0, MEAN_DB)
     assert watch.decades is None
     hear(watch, 290.0, 601.0, MEAN_DB)

@@ -10,6 +10,7 @@ from hydroear.decide import State
 from hydroear.errors import CalibrationError
 from hydroear.score import SiteCalibration
 from hydroear.score.adaptation import SAVE_EVERY_S, Adaptation
+from hydroear.score.floor import MINUTE_S
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,11 @@ class Follower:
 
     def take(self, report: Report) -> None:
         """Take a report; only windows of a quiet sensor count."""
-        if report.state is not State.QUIET or report.value is None or report.level_db is None:
+        if report.state is not State.QUIET or report.value is None:
             return
-        self.adaptation.follow(report.value, report.level_db, elapsed_s=self._hop_s)
+        self.adaptation.follow(report.value, elapsed_s=self._hop_s)
+        if report.floor_db is not None:
+            self.adaptation.follow_floor(report.floor_db, elapsed_s=MINUTE_S)
         self._unsaved_s += self._hop_s
         if self._unsaved_s >= SAVE_EVERY_S:
             self.save()

@@ -52,6 +52,8 @@ class Report:
         Reconstruction error; None likewise.
     band_db
         Mean of each band of the window's features, shape (n_mels,); None likewise.
+    floor_db
+        Noise floor of the last horizon, shape (n_mels,), where a minute of it is over with this window; else None.
     level_db
         Level; None for digital silence and lost audio.
     ailment
@@ -79,6 +81,7 @@ class Report:
     horizon_decades: float | None = None
     error: float | None = None
     band_db: NDArray[np.float32] | None = None
+    floor_db: NDArray[np.float32] | None = None
     level_db: float | None = None
     ailment: Ailment | None = None
     condition: Condition = Condition.HEALTHY
@@ -177,8 +180,8 @@ class Pipeline:
         rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
         self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
         self._floor_watch = None
-        if scorer.floor is not None:
-            self._floor_watch = FloorWatch(scorer.floor, horizon_s=rules.horizon_s, hop_s=rules.hop_s)
+        if scorer.knows_floor:
+            self._floor_watch = FloorWatch(scorer.floor_rarity, horizon_s=rules.horizon_s, hop_s=rules.hop_s)
         self._flutter = None
         if rules.min_flutter is not None or rules.max_flutter is not None:
             self._flutter = Flutter(spec, scorer.normal_db)
@@ -257,7 +260,7 @@ class Pipeline:
         score_ms = 1e3 * (time.perf_counter() - began_s)
         self.windows_scored += 1
         was_leaking = self._decider.leaking
-        state = self._decide(window, score.value)
+        state, floor_db = self._decide(window, score.value)
         event: Literal["open", "close"] | None = None
         if self._decider.leaking is not was_leaking:
             event = "close" if was_leaking else "open"
@@ -267,21 +270,23 @@ class Pipeline:
             horizon_decades=self._decider.low_decades,
             error=score.error,
             band_db=window.features.mean(axis=0),
+            floor_db=floor_db,
             state=state,
             score_ms=score_ms,
             reason=self._reason(state),
             event=event,
         )
 
-    def _decide(self, window: Window, score: float) -> State:
+    def _decide(self, window: Window, score: float) -> tuple[State, NDArray[np.float32] | None]:
+        """The state after a window, and the noise floor where there is a new one."""
         if self._resting:
-            return self._decider.rest(window.end_s)
-        floor_decades = None
+            return self._decider.rest(window.end_s), None
+        floor_db = floor_decades = None
         if self._floor_watch is not None:
-            self._floor_watch.hear(window)
+            floor_db = self._floor_watch.hear(window)
             floor_decades = self._floor_watch.decades
         flutter = None if self._flutter is None else self._flutter(window.features)
-        return self._decider.hear(window.end_s, score, floor_decades=floor_decades, flutter=flutter)
+        return self._decider.hear(window.end_s, score, floor_decades=floor_decades, flutter=flutter), floor_db
 
     def _examine_reference(self, first: int, end: int) -> Ailment | None:
         """What keeps the reference channel from vetoing; the pipe is scored without it."""

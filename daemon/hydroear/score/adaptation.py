@@ -9,7 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hydroear.score.distribution import Distribution
+from hydroear.score.floor import SiteFloor
 from hydroear.score.site import SiteCalibration
 from hydroear.score.wholefile import whole_file
 
@@ -19,11 +23,9 @@ TIME_CONSTANT_S = 3 * 86400.0
 """Of the exponential average. A choice: slower than a weekend, faster than a season."""
 
 CAP_DEVIATIONS = 1.0
-"""How far the mean of the fused score may move from the commissioning reference. A choice: a leak that is never raised
-because the site followed it lies less than this over the level at which it would have been."""
-
-LEVEL_CAP_DB = 6.0
-"""How far the level's baseline may move from the commissioning reference. A choice."""
+"""How far the mean of the fused score, and the noise floor, may move from the commissioning reference: in deviations of
+the score and of the floor's rise. A choice: a leak that is never raised because the site followed it lies less than
+this over the level at which it would have been."""
 
 SAVE_EVERY_S = 600.0
 """How often a unit should save: of days of following, little is lost in ten minutes."""
@@ -42,15 +44,21 @@ class Adaptation:
         Windows as rare as this or rarer move nothing.
     shift
         Of the mean of the fused score, in deviations of the reference.
-    level_shift_db
-        Of the mean level.
+    floor_shift_db
+        Of the noise floor, shape (n_mels,); none where left out.
     """
 
     def __init__(
-        self, site: SiteCalibration, *, clear_decades: float, shift: float = 0.0, level_shift_db: float = 0.0
+        self,
+        site: SiteCalibration,
+        *,
+        clear_decades: float,
+        shift: float = 0.0,
+        floor_shift_db: NDArray[np.float64] | None = None,
     ) -> None:
         self._site, self._clear_decades = site, clear_decades
-        self.shift, self.level_shift_db = shift, level_shift_db
+        self.shift = shift
+        self.floor_shift_db = np.zeros(len(site.band_mean)) if floor_shift_db is None else floor_shift_db
 
     @property
     def fused(self) -> Distribution:
@@ -58,12 +66,7 @@ class Adaptation:
         reference = self._site.fused
         return replace(reference, mean=reference.mean + self.shift * reference.deviation)
 
-    @property
-    def level_db(self) -> float:
-        """Mean level now."""
-        return self._site.level_db + self.level_shift_db
-
-    def follow(self, fused: float, level_db: float, *, elapsed_s: float) -> None:
+    def follow(self, fused: float, *, elapsed_s: float) -> None:
         """Take a window that was heard while the sensor's state was quiet.
 
         Windows far below the mean are left out as those far above are: leaving out only the latter would make the mean
@@ -73,8 +76,6 @@ class Adaptation:
         ----------
         fused
             Its :attr:`~hydroear.score.Parts.fused`.
-        level_db
-            Its level.
         elapsed_s
             Time that it stands for: from one window to the next.
         """
@@ -84,8 +85,24 @@ class Adaptation:
         weight = -math.expm1(-elapsed_s / TIME_CONSTANT_S)
         deviations = self._site.fused.standardised(fused)
         self.shift = _capped(self.shift + weight * (deviations - self.shift), CAP_DEVIATIONS)
-        level_shift_db = self.level_shift_db + weight * (level_db - self.level_db)
-        self.level_shift_db = _capped(level_shift_db, LEVEL_CAP_DB)
+
+    def follow_floor(self, floor_db: NDArray[np.float32], *, elapsed_s: float) -> None:
+        """Take the noise floor of a horizon in which the sensor's state was quiet.
+
+        Parameters
+        ----------
+        floor_db
+            shape (n_mels,).
+        elapsed_s
+            Time that it stands for: from one to the next.
+        """
+        floor = self._site.floor
+        if floor is None or floor.decades(floor_db - self.floor_shift_db) >= self._clear_decades:
+            return
+        weight = -math.expm1(-elapsed_s / TIME_CONSTANT_S)
+        moved_db = self.floor_shift_db + weight * (floor_db - floor.mean_db - self.floor_shift_db)
+        beyond = _floor_deviations(floor, moved_db) / CAP_DEVIATIONS
+        self.floor_shift_db = moved_db / max(1.0, beyond)
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all.
@@ -99,7 +116,7 @@ class Adaptation:
             "schema": _SCHEMA,
             "reference": _reference(self._site),
             "shift": self.shift,
-            "level_shift_db": self.level_shift_db,
+            "floor_shift_db": self.floor_shift_db.tolist(),
         }
         with whole_file(path, fix="free space or check the folder's owner") as out:
             out.write(json.dumps(document).encode())
@@ -115,10 +132,13 @@ class Adaptation:
             if document["schema"] != _SCHEMA:
                 raise ValueError(f"schema {document['schema']!r}")
             if document["reference"] == _reference(site):
-                shift, level_shift_db = float(document["shift"]), float(document["level_shift_db"])
-                if not (abs(shift) <= CAP_DEVIATIONS and abs(level_shift_db) <= LEVEL_CAP_DB):
+                shift, floor_shift_db = float(document["shift"]), np.array(document["floor_shift_db"], np.float64)
+                if floor_shift_db.shape != site.band_mean.shape or not np.isfinite(floor_shift_db).all():
+                    raise ValueError("a shift that is none")
+                cap = CAP_DEVIATIONS * (1.0 + 1e-6)  # what was written is rounded
+                if not abs(shift) <= cap or (site.floor and _floor_deviations(site.floor, floor_shift_db) > cap):
                     raise ValueError("a shift beyond its cap")
-                return cls(site, clear_decades=clear_decades, shift=shift, level_shift_db=level_shift_db)
+                return cls(site, clear_decades=clear_decades, shift=shift, floor_shift_db=floor_shift_db)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -128,6 +148,11 @@ class Adaptation:
 
 def _capped(value: float, cap: float) -> float:
     return max(-cap, min(cap, value))
+
+
+def _floor_deviations(floor: SiteFloor, shift_db: NDArray[np.float64]) -> float:
+    """How far a shift would move the floor's rise, up or down, in deviations of the rise."""
+    return max(floor.rise(floor.mean_db + shift_db), floor.rise(floor.mean_db - shift_db)) / floor.rises.deviation
 
 
 def _reference(site: SiteCalibration) -> list[str | float]:

@@ -8,8 +8,9 @@ several. Leak noise loggers keep one such level a night; here it is kept for eve
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +129,7 @@ class SiteFloor:
         expected = Distribution.of(rises, conditions=len(floors), expected_deviation=EXPECTED_RISE_DEVIATION)
         return cls(*_fit(floors), expected)
 
-    def rise(self, floor_db: NDArray[np.float32]) -> float:
+    def rise(self, floor_db: NDArray[np.floating[Any]]) -> float:
         """How far a floor, shape (n_mels,), has risen over what is normal here, in deviations of the site; at least 0.
 
         The square root of the one-sided likelihood ratio for a Gaussian: bands that were raised by any amount, against
@@ -137,7 +138,7 @@ class SiteFloor:
         """
         return _rise(floor_db - self.mean_db, self.precision)
 
-    def decades(self, floor_db: NDArray[np.float32]) -> float:
+    def decades(self, floor_db: NDArray[np.floating[Any]]) -> float:
         """Minus log10 of how often the floor of a site that is well rises so far, 0 to 12."""
         return self.rises.decades(self.rise(floor_db))
 
@@ -187,8 +188,8 @@ class FloorWatch:
 
     Parameters
     ----------
-    site
-        What is normal.
+    rarity
+        From a floor to how rare it is on the site when it is well, in decades.
     horizon_s
         How far it looks back.
     hop_s
@@ -200,21 +201,30 @@ class FloorWatch:
         How rare the floor of the last horizon is on a site that is well; None before half of one was heard.
     """
 
-    def __init__(self, site: SiteFloor, *, horizon_s: float, hop_s: float) -> None:
-        self._site, self._horizon_s = site, horizon_s
+    def __init__(self, rarity: Callable[[NDArray[np.float32]], float], *, horizon_s: float, hop_s: float) -> None:
+        self._rarity, self._horizon_s = rarity, horizon_s
         self._enough = max(MIN_MINUTES, 0.5 * horizon_s / MINUTE_S)
         self._meter = FloorMeter(hop_s)
         self._minutes: deque[tuple[float, NDArray[np.float32]]] = deque()
         self.decades: float | None = None
 
-    def hear(self, window: Window) -> None:
-        """Take the next window."""
-        floor_db = self._meter.hear(window)
-        if floor_db is None:
-            return
-        self._minutes.append((window.end_s, floor_db))
+    def hear(self, window: Window) -> NDArray[np.float32] | None:
+        """Take the next window.
+
+        Returns
+        -------
+        ndarray or None
+            The floor of the last horizon where a minute of it is over with this window, shape (n_mels,), in dB.
+        """
+        minute_db = self._meter.hear(window)
+        if minute_db is None:
+            return None
+        self._minutes.append((window.end_s, minute_db))
         while self._minutes[0][0] <= window.end_s - self._horizon_s:
             self._minutes.popleft()
-        self.decades = None
-        if len(self._minutes) >= self._enough:
-            self.decades = self._site.decades(stretch_floor([minute for _, minute in self._minutes]))
+        if len(self._minutes) < self._enough:
+            self.decades = None
+            return None
+        floor_db = stretch_floor([minute for _, minute in self._minutes])
+        self.decades = self._rarity(floor_db)
+        return floor_db

@@ -391,9 +391,16 @@ class SiteScorer:
         return 1.0 if self._site is None else self._site.flutter
 
     @property
-    def floor(self) -> SiteFloor | None:
-        """The noise floor of the site; None where it was not learned."""
-        return None if self._site is None else self._site.floor
+    def knows_floor(self) -> bool:
+        """Whether the noise floor of the site was learned."""
+        return self._site is not None and self._site.floor is not None
+
+    def floor_rarity(self, floor_db: NDArray[np.float32]) -> float:
+        """How rare a noise floor, shape (n_mels,), is on this site when it is well, in decades, 0 to 12."""
+        assert self._site is not None
+        assert self._site.floor is not None
+        shift_db = 0.0 if self._adaptation is None else self._adaptation.floor_shift_db
+        return self._site.floor.decades(floor_db - shift_db)
 
     def score(self, window: Window) -> SiteScore:
         """Score one window."""
