@@ -168,7 +168,6 @@ class Pipeline:
         reference: bool = False,
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
-        self._decision = decision
         self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
         rules = policy(decision, spec)
         rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
@@ -176,6 +175,7 @@ class Pipeline:
         self._vital_signs = VitalSigns(rate_hz)
         self._referenced = ReferencedFrontEnd(self._front_end) if reference else None
         self._reference_signs = VitalSigns(rate_hz)
+        self._reasons = _reasons(decision)
         self._deaf_windows = 0
         self.liveness = Liveness()
         self.windows_scored = 0
@@ -258,7 +258,7 @@ class Pipeline:
             band_db=window.features.mean(axis=0),
             state=state,
             score_ms=score_ms,
-            reason=self._reason(state),
+            reason=self._reasons[state],
             event=event,
         )
 
@@ -269,19 +269,20 @@ class Pipeline:
             return None
         return replace(found, deafening=False, text=f"the reference channel cannot veto: {found.text}")
 
-    def _reason(self, state: State) -> str:
-        rules = self._decision
-        rare = f"in 1 of 10^{rules.raise_level:.3g} such times when the pipe is well"
-        stays = f"{100 - rules.low_percentile:g} % of the last {rules.horizon_s:g} s sound as they do {rare}"
-        return {
-            State.LEARNING: f"has not listened for {rules.horizon_s:g} s yet",
-            State.QUIET: "sounds as this pipe does when it is well",
-            State.WARNING: stays,
-            State.LEAK: f"{stays}, and did {rules.recheck_s:g} s before",
-            State.ACKNOWLEDGED: f"{stays}; somebody has taken it on",
-            State.NOISY: "something louder than the pipe drowns it",
-            State.FAULT: "hears nothing that could be scored",
-        }[state]
+
+def _reasons(rules: Decision) -> dict[State, str]:
+    """Why a sensor whose window was scored is in a state, in plain words."""
+    rare = f"in 1 of 10^{rules.raise_level:.3g} such times when the pipe is well"
+    stays = f"{100 - rules.low_percentile:g} % of the last {rules.horizon_s:g} s sound as they do {rare}"
+    return {
+        State.LEARNING: f"has not listened for {rules.horizon_s:g} s yet",
+        State.QUIET: "sounds as this pipe does when it is well",
+        State.WARNING: stays,
+        State.LEAK: f"{stays}, and did {rules.recheck_s:g} s before",
+        State.ACKNOWLEDGED: f"{stays}; somebody has taken it on",
+        State.NOISY: "something louder than the pipe drowns it",
+        State.FAULT: "hears nothing that could be scored",
+    }
 
 
 def _airborne(common: CommonSound) -> bool:

@@ -70,16 +70,18 @@ class _Section:
     def push(self, samples: _Signal64) -> _Signal64:
         before = np.repeat(samples[0], 2) if self._inputs is None else self._inputs
         inputs = np.concatenate([before, samples])
-        self._inputs = inputs[-2:]
-        driven = np.convolve(inputs, self._numerator, "valid")
-        driven[0] -= self._a1 * self._outputs[1] + self._a2 * self._outputs[0]
-        driven[1:2] -= self._a2 * self._outputs[1]
-        # A recursion is a lower triangular system of three diagonals, which BLAS solves from the top down.
-        if self._diagonals.shape[1] < len(samples):
-            self._diagonals = self._make_diagonals(len(samples))
-        filtered: _Signal64 = dtbsv(2, self._diagonals[:, : len(samples)], driven, lower=1, diag=1, overwrite_x=True)
-        self._outputs = np.concatenate([self._outputs, filtered[-2:]])[-2:]
-        return filtered
+        self._inputs = inputs[-2:].copy()
+        # A recursion is a lower triangular system of three diagonals, which BLAS solves from the top down. The outputs
+        # before are two unknowns more, which are known: so nothing depends on where blocks begin.
+        driven = np.concatenate([self._outputs, np.convolve(inputs, self._numerator, "valid")])
+        if self._diagonals.shape[1] < len(driven):
+            self._diagonals = self._make_diagonals(len(driven))
+        diagonals = self._diagonals[:, : len(driven)]
+        outputs: _Signal64 = dtbsv(2, diagonals, driven, lower=1, diag=1, overwrite_x=True)
+        self._outputs = outputs[-2:].copy()
+        return outputs[2:]
 
     def _make_diagonals(self, n: int) -> _Signal64:
-        return np.tile([1.0, self._a1, self._a2], (n, 1)).T
+        diagonals = np.tile([1.0, self._a1, self._a2], (n, 1)).T
+        diagonals[1, :1] = 0.0  # the second of the outputs before owes nothing to the first
+        return diagonals
