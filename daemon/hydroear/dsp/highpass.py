@@ -58,7 +58,9 @@ class HighPass:
         rows, rest = np.split(samples.astype(np.float64), [whole])
         filtered = np.empty(len(samples), np.float32)
         filtered[:whole], state = model.rows(rows.reshape(-1, _ROW), state)
-        filtered[whole:], self._state = model.rest(rest, state)
+        if len(rest):
+            filtered[whole:], state = model.rest(rest, state)
+        self._state = state.copy()
         return filtered
 
 
