@@ -39,14 +39,18 @@ class Flatline:
             self._run_start = first_index
         self._last = samples[-1:].copy()
         self._end = first_index + len(samples)
-        # Of a living sensor few samples are equal to the one before, but nearly all differ from it.
-        still = np.concatenate([[-2], first_index + np.flatnonzero(stands), [self._end + 1]])
-        breaks = np.flatnonzero(np.diff(still) > 1)
-        starts, stops = still[breaks[:-1] + 1] - 1, still[breaks[1:]] + 1
-        starts[starts < first_index] = self._run_start
-        self._run_start = int(starts[-1]) if stands[-1] else self._end - 1
-        over = (stops - starts >= self._min_run) & (stops < self._end)
-        self._flat += zip(starts[over].tolist(), stops[over].tolist(), strict=True)
+        # Of a living sensor few samples are equal to the one before: too few for a stretch, wherever they are.
+        if first_index - self._run_start + np.count_nonzero(stands) < self._min_run - 1:
+            since = int(np.argmin(stands[::-1]))
+            if since or not stands[-1]:
+                self._run_start = self._end - 1 - since
+            return
+        changes = first_index + np.flatnonzero(~stands)
+        if len(changes):
+            edges = np.concatenate([[self._run_start], changes])
+            long = np.flatnonzero(np.diff(edges) >= self._min_run)
+            self._flat += [(int(edges[i]), int(edges[i + 1])) for i in long]
+            self._run_start = int(changes[-1])
 
     def overlaps(self, first: int, end: int, *, known_end: int | None = None) -> bool:
         """Whether any flat stretch lies between two indices; what lies before the first is forgotten.

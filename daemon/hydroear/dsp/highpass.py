@@ -55,11 +55,10 @@ class HighPass:
             return samples
         state = samples[0] * model.settled if self._state is None else self._state
         whole = len(samples) // _ROW * _ROW
-        rows, rest = np.split(samples.astype(np.float64), [whole])
-        filtered = np.empty(len(samples), np.float32)
-        filtered[:whole], state = model.rows(rows.reshape(-1, _ROW), state)
-        if len(rest):
-            filtered[whole:], state = model.rest(rest, state)
+        heard, filtered = samples.astype(np.float64), np.empty(len(samples), np.float32)
+        filtered[:whole], state = model.rows(heard[:whole].reshape(-1, _ROW), state)
+        if whole < len(samples):
+            filtered[whole:], state = model.rest(heard[whole:], state)
         self._state = state.copy()
         return filtered
 
@@ -86,8 +85,12 @@ class _StateSpace:
             outputs[order + column, column] += d
             state = state @ a
             state[order + column] += b
-        self._state_to_state, self._samples_to_state = np.split(state, [order])
+        over_row, self._samples_to_state = np.split(state, [order])
         self._state_to_outputs, self._samples_to_outputs = np.split(outputs, [order])
+        self._over_rows: list[tuple[int, _Signal64]] = []
+        while over_row.any() and len(self._over_rows) < 63:  # far enough, nothing is left of a state
+            self._over_rows.append((2 ** len(self._over_rows), over_row))
+            over_row = over_row @ over_row
 
     @classmethod
     def highpass(cls, corner_hz: float, rate_hz: int) -> _StateSpace:
@@ -108,11 +111,11 @@ class _StateSpace:
 
     def rows(self, rows: _Signal64, state: _Signal64) -> tuple[_Signal64, _Signal64]:
         """Outputs of whole rows, shape (m, row) to (m * row,), and the state after them."""
-        states = np.concatenate([state[np.newaxis], rows @ self._samples_to_state])
-        carried, distance = self._state_to_state, 1
-        while distance < len(states) and carried.any():  # far enough, nothing is left to carry
+        states = np.concatenate([[state], rows @ self._samples_to_state])
+        for distance, carried in self._over_rows:
+            if distance >= len(states):
+                break
             states[distance:] += states[:-distance] @ carried
-            carried, distance = carried @ carried, 2 * distance
         outputs: _Signal64 = rows @ self._samples_to_outputs
         outputs += states[:-1] @ self._state_to_outputs
         return outputs.ravel(), states[-1]
