@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hydroear.model import SHIPPED_BUNDLE
+from listening import health, write
+
 ROOT = Path(__file__).parents[2]
 TRAINER_ONLY = ["tensorflow", "keras", "sklearn", "soundfile", "matplotlib", "tqdm", "librosa"]
 
@@ -51,3 +54,19 @@ def test_a_source_root_is_no_package(root: str) -> None:
     """An ``__init__.py`` there would shadow packages of the same name, such as python-daemon."""
     assert (ROOT / root).is_dir()
     assert not (ROOT / root / "__init__.py").exists()
+
+
+def test_a_unit_that_scores_has_imported_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """Each of these costs memory for as long as the unit runs, and time before it hears."""
+    heavy = ["scipy", "sounddevice", "paho", "asyncio", "multiprocessing"]
+    recording = write(tmp_path / "pipe.wav", health())
+    script = f"""
+import sys
+from hydroear import cli
+import hydroear.app.unit
+assert cli.main(["replay", "--bundle", {str(SHIPPED_BUNDLE)!r}, "--json", {str(recording)!r}]) == 0
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    done = run(sys.executable, "-c", script)
+    assert '"scored": true' in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -73,14 +73,16 @@ def test_resampling_keeps_the_band_and_stops_the_images() -> None:
     assert 20 * np.log10(stopped.std()) < -70
 
 
-def test_highpass_is_scipys_and_starts_without_a_step() -> None:
-    highpass = HighPass(100.0, 16000)
-    samples = noise(16000, 0.2) + np.float32(0.5)
-    ours = np.concatenate([highpass.push(block) for block in in_blocks(samples, [333])])
-    sos = scipy.signal.butter(4, 100.0, "highpass", fs=16000, output="sos")
+@pytest.mark.parametrize("corner_hz", [3000.0, 100.0, 5.0, 0.1])
+@pytest.mark.parametrize("size", [333, 1, 32, 6400])
+def test_highpass_is_scipys_and_starts_without_a_step(corner_hz: float, size: int) -> None:
+    highpass = HighPass(corner_hz, 16000)
+    samples = noise(16000, 0.4) + np.float32(0.5)
+    ours = np.concatenate([highpass.push(block) for block in in_blocks(samples, [size])])
+    sos = scipy.signal.butter(4, corner_hz, "highpass", fs=16000, output="sos")
     theirs, _ = scipy.signal.sosfilt(sos, samples.astype(np.float64), zi=scipy.signal.sosfilt_zi(sos) * samples[0])
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    assert np.abs(HighPass(100.0, 16000).push(np.full(1000, 0.5, np.float32))).max() < 1e-6
+    np.testing.assert_allclose(ours, theirs, atol=1e-7)
+    assert np.abs(HighPass(corner_hz, 16000).push(np.full(1000, 0.5, np.float32))).max() < 1e-12
 
 
 def test_frames_come_once_each_and_their_power_is_that_of_the_textbook() -> None:

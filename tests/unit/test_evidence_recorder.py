@@ -103,6 +103,21 @@ def test_a_clip_is_what_was_heard_around_the_opening(tmp_path: Path, block: int)
     assert sorted(path.name for path in bench.folder.glob("*/*")) == ["pipe-1.json", "pipe-1.png", "pipe-1.wav"]
 
 
+@pytest.mark.parametrize("ahead_s", [0.01, 2.0, 2.5])
+@pytest.mark.parametrize("after_s", [0.0, 2.0])
+def test_a_clip_is_around_the_window_that_opened_however_far_the_audio_is_ahead(
+    tmp_path: Path, ahead_s: float, after_s: float
+) -> None:
+    bench = Bench(tmp_path, SETTINGS.model_copy(update={"after_s": after_s}))
+    opened, ahead = 10 * RATE_HZ, round(ahead_s * RATE_HZ)
+    bench.hear(NOISE[: opened + ahead], opened + ahead)
+    bench.take(opened / RATE_HZ, 3.0)
+    bench.recorder.open("pipe-1", OPENED, bench.recorder.explain(), clock="synchronised")
+    bench.hear(NOISE[opened + ahead : 20 * RATE_HZ])
+    bench.finish()
+    np.testing.assert_array_equal(bench.clip(), NOISE[7 * RATE_HZ : opened + round(after_s * RATE_HZ)])
+
+
 def test_a_clip_says_where_when_and_how_it_was_recorded(bench: Bench) -> None:
     bench.hear(NOISE[: 10 * RATE_HZ])
     reasons = bench.open(gain_db=20.0)
@@ -288,7 +303,7 @@ def leak(tmp_path_factory: pytest.TempPathFactory) -> Bench:
             leaking = decider.leaking
             decider.hear(window.end_s, decades)
             if decider.leaking and not leaking:
-                bench.opened = bench.heard
+                bench.opened = round(window.end_s * RATE_HZ)
                 bench.recorder.open("pipe-1", OPENED, bench.recorder.explain(), clock="unknown")
             elif leaking and not decider.leaking:
                 bench.recorder.close_event()

@@ -65,6 +65,22 @@ def test_lost_samples_end_a_stretch() -> None:
     assert flatline.overlaps(0, 1_001)
 
 
+def test_what_comes_after_a_known_end_does_not_make_a_stretch() -> None:
+    flatline = heard(with_run(100, 200))
+    assert not flatline.overlaps(0, 105, known_end=100 + MIN_RUN - 1)
+    assert flatline.overlaps(0, 105, known_end=100 + MIN_RUN)
+    assert flatline.overlaps(195, 205, known_end=205)
+
+
+def test_it_says_where_the_first_stretch_begins() -> None:
+    samples = with_run(100, 200)
+    samples[300:350] = 0.5
+    assert heard(samples).first_in(0, 400) == 100
+    assert heard(samples).first_in(150, 400) == 100
+    assert heard(samples).first_in(200, 400) == 300
+    assert heard(samples).first_in(350, 400) is None
+
+
 runs = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(1, 3 * MIN_RUN)), min_size=1, max_size=12)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import polygamma
 
 from hydroear.dsp import Flutter, FrontEnd
-from hydroear.dsp.flutter import steady_deviation_db
+from hydroear.dsp.flutter import _trigamma, steady_deviation_db
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
 from hydroear_train.simulate import DEMO_SITE, Span, render
 
@@ -34,6 +35,12 @@ def band(low_hz: float, high_hz: float, seed: int) -> NDArray[np.float64]:
     hz = np.fft.rfftfreq(len(HISS), 1.0 / RATE_HZ)
     spectrum[(hz < low_hz) | (hz > high_hz)] = 0.0
     return np.asarray(np.fft.irfft(spectrum, len(HISS)))
+
+
+def test_trigamma_is_the_textbooks() -> None:
+    x = np.array([0.5, 1.0, 2.0, 7.3, 100.0])
+    assert _trigamma(x) == pytest.approx(polygamma(1, x), rel=1e-10)
+    assert _trigamma(np.array([1.0]))[0] == pytest.approx(np.pi**2 / 6.0, rel=1e-10)
 
 
 def test_bands_of_white_noise_vary_as_is_expected() -> None:

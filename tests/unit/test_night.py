@@ -21,14 +21,14 @@ HOP_S = 10.0
 def listen(watch: NightWatch, begin: datetime, levels_db: list[float | None], *, clock_trusted: bool = True) -> None:
     for number, level_db in enumerate(levels_db):
         moment = begin + number * timedelta(seconds=HOP_S)
-        assert watch.hear(moment, level_db, clock_trusted=clock_trusted) is None
+        assert watch.hear(moment, level_db, clock_trusted=lambda: clock_trusted) is None
 
 
 def night_of(levels_db: list[float | None], *, hours: NightHours = HOURS, day: date = date(2025, 7, 3)) -> Night:
     watch = NightWatch(hours, window_hop_s=HOP_S)
     begin, end = hours.bounds(day)
     listen(watch, begin, levels_db)
-    night = watch.hear(end, -60.0, clock_trusted=True)
+    night = watch.hear(end, -60.0, clock_trusted=lambda: True)
     assert night is not None
     return night
 
@@ -62,10 +62,10 @@ def test_what_is_heard_by_day_does_not_count() -> None:
     begin, end = HOURS.bounds(date(2025, 7, 3))
     listen(watch, begin - timedelta(hours=1), [-20.0] * 360)
     listen(watch, begin, [-60.5] * 720)
-    night = watch.hear(end, -20.0, clock_trusted=True)
+    night = watch.hear(end, -20.0, clock_trusted=lambda: True)
     assert night is not None
     assert night.histogram == (720,)
-    assert watch.hear(end + timedelta(minutes=1), -20.0, clock_trusted=True) is None
+    assert watch.hear(end + timedelta(minutes=1), -20.0, clock_trusted=lambda: True) is None
 
 
 @pytest.mark.parametrize(
@@ -95,15 +95,31 @@ def test_hours_over_midnight_belong_to_the_day_they_began_on() -> None:
     assert hours.night_of(datetime(2025, 7, 4, 23, 0, tzinfo=UTC)) == date(2025, 7, 4)
 
 
+def test_the_clock_is_asked_in_the_night_alone() -> None:
+    asked: list[None] = []
+
+    def trusted() -> bool:
+        asked.append(None)
+        return True
+
+    watch = NightWatch(HOURS, window_hop_s=HOP_S)
+    begin, end = HOURS.bounds(date(2025, 7, 3))
+    for moment in (begin - timedelta(seconds=HOP_S), end):
+        watch.hear(moment, -60.0, clock_trusted=trusted)
+    assert not asked
+    watch.hear(begin, -60.0, clock_trusted=trusted)
+    assert len(asked) == 1
+
+
 def test_a_clock_that_jumps_ends_the_night_and_tells_that_it_cannot_be_trusted() -> None:
     watch = NightWatch(HOURS, window_hop_s=HOP_S)
     begin, _ = HOURS.bounds(date(1970, 1, 2))
     listen(watch, begin, [-60.0] * 100, clock_trusted=False)
-    night = watch.hear(datetime(2025, 7, 3, 0, 30, tzinfo=UTC), -60.0, clock_trusted=True)
+    night = watch.hear(datetime(2025, 7, 3, 0, 30, tzinfo=UTC), -60.0, clock_trusted=lambda: True)
     assert night is not None
     assert not night.clock_trusted
     assert "of the night was heard" in night.problem
-    back = watch.hear(begin, -60.0, clock_trusted=False)
+    back = watch.hear(begin, -60.0, clock_trusted=lambda: False)
     assert back is not None
     assert back.night == date(2025, 7, 3)
 

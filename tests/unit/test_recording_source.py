@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hydroear.audio import Block, Samples
 from hydroear.capture import RecordingSource, Source
+from hydroear.capture.recording import BLOCK_S, PACED_BLOCK_S
 from hydroear.errors import AudioError, UsageError
 
 RATE_HZ = 8_000
@@ -61,6 +62,19 @@ def test_plays_by_the_clock_and_not_faster(tmp_path: Path) -> None:
     assert 0.25 <= time.monotonic() - start_s < 2.0
     for block in blocks:
         assert block.monotonic_s - start_s >= block.end_index / RATE_HZ / 4.0
+
+
+def test_blocks_are_short_by_the_clock_and_long_where_nobody_waits(tmp_path: Path) -> None:
+    file = record(tmp_path / "a.wav", noise(5 * RATE_HZ))
+    lengths = {speed: len(play_one(RecordingSource([file], speed=speed)).samples) for speed in (0.0, 100.0)}
+    assert lengths == {0.0: round(BLOCK_S * RATE_HZ), 100.0: round(PACED_BLOCK_S * RATE_HZ)}
+
+
+def play_one(source: Source) -> Block:
+    block = source.read()
+    source.close()
+    assert isinstance(block, Block)
+    return block
 
 
 def test_close_ends_a_read_that_waits(tmp_path: Path) -> None:

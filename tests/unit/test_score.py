@@ -12,7 +12,7 @@ from hydroear.dsp import FrontEnd, Window
 from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
 from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
-from hydroear.score.distribution import MAX_DECADES, Distribution
+from hydroear.score.distribution import MAX_DECADES, PRIOR_CONDITIONS, Distribution
 from hydroear.score.site import SiteHead
 from hydroear_train.simulate import Span, quiet_scene, random_site, render
 
@@ -34,11 +34,13 @@ def site(normal: list[Window]) -> SiteCalibration:
     return calibrate([normal], SCORER)
 
 
-def test_decades_are_the_tail_of_students_predictive_distribution() -> None:
-    distribution = Distribution(mean=2.0, deviation=0.5, conditions=8.0, freedom=12.0)
-    for value in (1.0, 2.0, 3.0, 5.0):
-        expected = scipy.stats.t.sf((value - 2.0) / (0.5 * np.sqrt(1 + 1 / 8)), df=12)
-        assert distribution.decades(value) == pytest.approx(-np.log10(expected), rel=1e-9)
+@pytest.mark.parametrize("conditions", [1.0, 8.0, 100.0, 1e5])
+def test_decades_are_the_tail_of_students_predictive_distribution(conditions: float) -> None:
+    distribution = Distribution(mean=2.0, deviation=0.5, conditions=conditions, freedom=PRIOR_CONDITIONS + conditions)
+    for value in np.linspace(-3.0, 8.0, 500).tolist():
+        expected = scipy.stats.t.sf((value - 2.0) / (0.5 * np.sqrt(1 + 1 / conditions)), df=distribution.freedom)
+        expected = max(expected, 10**-MAX_DECADES)
+        assert distribution.decades(value) == pytest.approx(-np.log10(expected), abs=1e-7)
     assert Distribution(0.0, 1e-3, 1000.0, 1000.0).decades(1e6) == MAX_DECADES
 
 

@@ -231,7 +231,8 @@ class Stream:
             self._flatline.push(samples, piece.first_index)
             for window in self._front_end.push(samples):
                 first, end = math.floor(window.start_s * rate_hz), math.ceil(window.end_s * rate_hz)
-                yield replace(window, level_db=None) if self._flatline.overlaps(first, end) else window
+                still = self._flatline.overlaps(first, end, known_end=end)
+                yield replace(window, level_db=None) if still else window
 
 
 def count_nights(learner: SiteLearner, hours: NightHours, now: datetime) -> int:
@@ -341,9 +342,10 @@ def _windows(source: RecordingSource, file: Path, spec: FrontEndSpec, from_s: fl
             continue
         samples, first_index = piece.samples[inside, 0], piece.first_index + int(inside[0])
         flatline.push(samples, first_index)
-        if flatline.overlaps(first_index, piece.end_index):
+        still_index = flatline.first_in(first_index, piece.end_index)
+        if still_index is not None:
             raise CalibrationError(
-                f"the audio stands still at {first_index / source.rate_hz:.1f} s: digital silence, a dead cable or a "
+                f"the audio stands still at {still_index / source.rate_hz:.1f} s: digital silence, a dead cable or a "
                 "stuck converter",
                 where=file,
                 expected="the sound of a pipe throughout",

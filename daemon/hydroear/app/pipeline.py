@@ -174,7 +174,7 @@ class Pipeline:
         reference: bool = False,
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
-        self._decision = decision
+        self._night_only = decision.night_only
         self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
         rules = policy(decision, spec, normal_flutter=scorer.normal_flutter)
         rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
@@ -188,6 +188,7 @@ class Pipeline:
         self._vital_signs = VitalSigns(rate_hz)
         self._referenced = ReferencedFrontEnd(self._front_end) if reference else None
         self._reference_signs = VitalSigns(rate_hz)
+        self._reasons = _reasons(decision)
         self._deaf_windows = 0
         self._resting = False
         self.liveness = Liveness()
@@ -202,7 +203,7 @@ class Pipeline:
 
     def hear(self, piece: Block | Gap, *, night: bool = True) -> list[Report]:
         """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel; is it heard by night?"""
-        self._resting = self._decision.night_only and not night
+        self._resting = self._night_only and not night
         if isinstance(piece, Gap):
             return [self._lose(piece)]
         samples = piece.samples[:, 0]
@@ -296,20 +297,25 @@ class Pipeline:
         return replace(found, deafening=False, text=f"the reference channel cannot veto: {found.text}")
 
     def _reason(self, state: State) -> str:
-        rules = self._decision
-        rare = f"in 1 of 10^{rules.raise_level:.3g} such times when the pipe is well"
-        stays = f"the last {rules.horizon_s:g} s sound as they do {rare}"
-        if state is State.WARNING and not self._decider.leaklike:
-            stays += f", but no leak varies as they do ({self._decider.flutter:.1f} times as much as steady noise)"
-        return {
-            State.LEARNING: f"has not listened for {rules.horizon_s:g} s yet",
-            State.QUIET: "sounds as this pipe does when it is well",
-            State.WARNING: stays,
-            State.LEAK: f"{stays}, and did {rules.recheck_s:g} s before",
-            State.ACKNOWLEDGED: f"{stays}; somebody has taken it on",
-            State.NOISY: "something louder than the pipe drowns it",
-            State.FAULT: "hears nothing that could be scored",
-        }[state]
+        decider = self._decider
+        if state is State.WARNING and not decider.leaklike:
+            return f"{self._reasons[state]}, but no leak varies as they do: {decider.flutter:.1f} times steady noise"
+        return self._reasons[state]
+
+
+def _reasons(rules: Decision) -> dict[State, str]:
+    """Why a sensor whose window was scored is in a state, in plain words."""
+    rare = f"in 1 of 10^{rules.raise_level:.3g} such times when the pipe is well"
+    stays = f"the last {rules.horizon_s:g} s sound as they do {rare}"
+    return {
+        State.LEARNING: f"has not listened for {rules.horizon_s:g} s yet",
+        State.QUIET: "sounds as this pipe does when it is well",
+        State.WARNING: stays,
+        State.LEAK: f"{stays}, and did {rules.recheck_s:g} s before",
+        State.ACKNOWLEDGED: f"{stays}; somebody has taken it on",
+        State.NOISY: "something louder than the pipe drowns it",
+        State.FAULT: "hears nothing that could be scored",
+    }
 
 
 def _airborne(common: CommonSound) -> bool:

@@ -349,8 +349,7 @@ class Unit:
         if ear.follower is not None:
             ear.follower.take(report)
         if report.window is not None:
-            trusted = clock_quality() == "synchronised"
-            night = ear.night.hear(datetime.now(UTC), report.level_db, clock_trusted=trusted)
+            night = ear.night.hear(datetime.now(UTC), report.level_db, clock_trusted=_clock_trusted)
             if night is not None:
                 self._outbox.put(night_message(self._config.unit, ear.sensor, night, self._stamp(0)))
         self._display(report)
@@ -431,6 +430,10 @@ class Unit:
         )
         topic = topics.health(self._config.unit)
         return Message(topic, payloads.encode(body, self._stamp(seq)), Kind.HEALTH, retain=True)
+
+
+def _clock_trusted() -> bool:
+    return clock_quality() == "synchronised"
 
 
 def _sensor_health(ear: Ear) -> payloads.SensorHealth:

@@ -86,12 +86,22 @@ class Ring:
     def between(self, first_index: int, end_index: int) -> Stretch:
         """The audio from one index to before another, or what is held of it; a copy."""
         first = max(0, first_index, self.end_index - self._capacity)
-        places = np.arange(first, max(first, min(end_index, self.end_index))) % self._capacity
-        return Stretch(self.rate_hz, first, self._samples[places], self._heard[places])
+        places = self._places(first, max(first, min(end_index, self.end_index)))
+        samples, heard = (np.concatenate([held[place] for place in places]) for held in (self._samples, self._heard))
+        return Stretch(self.rate_hz, first, samples, heard)
 
     def _put(self, length: int, samples: Samples | None) -> None:
         self.end_index += length
         kept = min(length, self._capacity)
-        places = np.arange(self.end_index - kept, self.end_index) % self._capacity
-        self._samples[places] = 0.0 if samples is None else samples[length - kept :]
-        self._heard[places] = samples is not None
+        places = self._places(self.end_index - kept, self.end_index)
+        done = length - kept
+        for place in places:
+            begin, done = done, done + place.stop - place.start
+            self._samples[place] = 0.0 if samples is None else samples[begin:done]
+            self._heard[place] = samples is not None
+
+    def _places(self, first_index: int, end_index: int) -> tuple[slice, slice]:
+        """Where a stretch of at most the capacity is held: up to the seam of the ring, and from its beginning on."""
+        first = first_index % self._capacity
+        over = max(0, first + end_index - first_index - self._capacity)
+        return slice(first, first + end_index - first_index - over), slice(0, over)

@@ -11,6 +11,14 @@ from pathlib import Path
 from hydroear.audio import Block, Samples, channels_of, open_recording
 from hydroear.errors import AudioError, UsageError
 
+PACED_BLOCK_S = 0.1
+"""Length of a block that is played by the clock, about that of a sensor's."""
+
+BLOCK_S = 2.0
+"""Length of one that is played as fast as possible. What is done once a block is little beside what is done once a
+sample then, and the models, which score two windows of it in a row, find themselves in the cache.
+"""
+
 
 class RecordingSource:
     """One or two channels of recordings, one after the other with continuous indices.
@@ -29,7 +37,8 @@ class RecordingSource:
     speed
         Times real time by the monotonic clock; 0 is as fast as possible.
     block_s
-        Length of a block in seconds; the last of each file may be shorter.
+        Length of a block in seconds; the last of each file may be shorter. Left out, :data:`PACED_BLOCK_S` or, at
+        speed 0, :data:`BLOCK_S`.
 
     Raises
     ------
@@ -46,7 +55,7 @@ class RecordingSource:
         channel: int = 1,
         reference_channel: int | None = None,
         speed: float = 0.0,
-        block_s: float = 0.1,
+        block_s: float | None = None,
     ) -> None:
         if not files:
             raise UsageError("no recordings to play", expected="at least one file", fix="name a recording")
@@ -62,6 +71,8 @@ class RecordingSource:
         self.name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
         self.rate_hz = _common_rate_hz(files, channels)
         self._speed = speed
+        if block_s is None:
+            block_s = PACED_BLOCK_S if speed > 0.0 else BLOCK_S
         self._blocks = _stream(tuple(files), channels, max(1, round(block_s * self.rate_hz)))
         self._reading = threading.Lock()
         self._closed = threading.Event()

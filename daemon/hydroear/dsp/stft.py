@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
 Signal = NDArray[np.float32]
 
@@ -77,8 +76,7 @@ class PowerSpectrum:
 
     def spectra(self, frames: Signal) -> NDArray[np.complex64]:
         """Frames, shape (m, n_fft), to ``X / sqrt(sum(w**2))``, complex64, shape (m, n_fft // 2 + 1)."""
-        spectra: NDArray[np.complex64] = rfft(frames * self.window, axis=1, overwrite_x=True)
-        return spectra
+        return np.fft.rfft(frames * self.window, axis=1).astype(np.complex64, copy=False)
 
 
 def power_of(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:

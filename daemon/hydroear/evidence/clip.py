@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from hydroear.audio import Samples
 from hydroear.audio.riff import PCM
@@ -81,6 +80,8 @@ def band_limited(samples: Samples, rate_hz: int, *, low_hz: float, high_hz: floa
     the gain falls to zero as half a cosine, over a tenth of the edge's frequency but at least 20 Hz, so that no edge
     rings for long.
     """
+    from scipy.fft import irfft, next_fast_len, rfft, rfftfreq  # in half of NumPy's memory, for the few who limit
+
     length = next_fast_len(len(samples) + round(rate_hz / _MIN_EDGE_HZ), real=True)
     hz = rfftfreq(length, 1.0 / rate_hz)
     beyond = np.maximum((low_hz - hz) / _edge_hz(low_hz), (hz - high_hz) / _edge_hz(high_hz))

@@ -21,8 +21,8 @@ PAUSE_S = 10.0
 KEPT_WINDOWS = 1024
 """How many of the latest windows the reasons are drawn from."""
 
-_SLACK_S = 1.0
-"""How far the audio may be ahead of the report that opens an event."""
+_SLACK_S = 3.0
+"""How far the audio may be ahead of the report that opens an event: a block, and what a resampler holds back."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,12 +132,14 @@ class Recorder:
             lasted_s=latest_s - since_s + self._spec.window_s,
             share_over=float(np.mean(decades >= self._raise_decades)),
         )
-        return explain(self._spec, self._normal, abnormal, self._ring.last(self._settings.before_s))
+        index = self._judged_index()
+        return explain(self._spec, self._normal, abnormal, self._ring.between(index - self._before, index))
 
     def open(
         self, event_id: str, opened_time: datetime, reasons: Reasons, *, clock: str, gain_db: float | None = None
     ) -> None:
-        """An event opens now; its evidence is filed once the audio after it has been heard.
+        """An event opens where the window that was taken last ends; its evidence is filed once the audio after it has
+        been heard.
 
         Parameters
         ----------
@@ -153,7 +155,7 @@ class Recorder:
         self._file()
         self._event_id = event_id
         self._writer.store.hold(event_id)
-        index = self._ring.end_index
+        index = self._judged_index()
         self._pending = Case(
             unit=self._unit,
             sensor=self._sensor,
@@ -169,7 +171,7 @@ class Recorder:
             bundle_sha256=self._bundle_sha256,
             gain_db=gain_db,
         )
-        if self._after == 0:
+        if self._ring.end_index >= index + self._after:
             self._file()
 
     def close_event(self) -> None:
@@ -181,6 +183,10 @@ class Recorder:
     def close(self) -> None:
         """The sensor is heard no more: file what was heard so far."""
         self._file()
+
+    def _judged_index(self) -> int:
+        """Where the window that was taken last ends; the audio is ahead of it by a part of a block."""
+        return round(self._hearings[-1].end_s * self._ring.rate_hz)
 
     def _file(self) -> None:
         case = self._pending

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr
 
 MAX_DECADES = 12.0
 """Where tail probabilities are cut off: nobody has measured a rarer one."""
@@ -65,6 +65,20 @@ class Distribution:
         t, scaled by ``s * sqrt(1 + 1/n)`` (A. Gelman et al., section 3.2): a short calibration makes every score less
         certain.
         """
-        t = self.standardised(value) / np.sqrt(1.0 + 1.0 / self.conditions)
-        probability = max(float(stdtr(self.freedom, -t)), 10.0**-MAX_DECADES)
-        return float(-np.log10(probability))
+        t = self.standardised(value) / math.sqrt(1.0 + 1.0 / self.conditions)
+        return -math.log10(max(_students_tail(t, self.freedom), 10.0**-MAX_DECADES))
+
+
+def _students_tail(t: float, freedom: float) -> float:
+    """Probability that Student's t is `t` or more.
+
+    From the normal deviate of the same probability, by G. W. Hill, "Algorithm 395: Student's t-distribution", Comm. ACM
+    13(10), 1970. Down to a probability of 1e-12 the decades are right to 1e-7 for more degrees of freedom than
+    :data:`PRIOR_CONDITIONS`, as every distribution here has. SciPy's is right to the last digit, and takes 20 MB.
+    """
+    a = freedom - 0.5
+    b = 48.0 * a**2
+    y = a * math.log1p(t**2 / freedom)
+    correction = ((((-0.4 * y - 3.3) * y - 24.0) * y - 85.5) / (0.8 * y**2 + 100.0 + b) + y + 3.0) / b
+    deviate = math.copysign((correction + 1.0) * math.sqrt(y), t)
+    return 0.5 * math.erfc(deviate / math.sqrt(2.0))

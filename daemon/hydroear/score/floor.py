@@ -39,7 +39,7 @@ SMALLEST_DB = 0.2
 GAIN_DB = 1.5
 """Standard deviation of what raises all bands alike, at least. A choice: the flow, or a sensor pressed on harder."""
 
-EXPECTED_RISE_DEVIATION = 3.0
+EXPECTED_RISE_DEVIATION = 1.5
 """What the rise of a healthy site is expected to scatter by. A choice."""
 
 _KEPT = 0.75

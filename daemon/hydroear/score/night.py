@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
@@ -121,8 +122,10 @@ class NightWatch:
         self._silent = 0
         self._clock_trusted = True
 
-    def hear(self, moment: datetime, level_db: float | None, *, clock_trusted: bool) -> Night | None:
+    def hear(self, moment: datetime, level_db: float | None, *, clock_trusted: Callable[[], bool]) -> Night | None:
         """Take the level of a window, None for digital silence, and the time with a time zone at which it was heard.
+
+        Whether the clock can be trusted is asked in the night alone.
 
         Returns
         -------
@@ -135,7 +138,7 @@ class NightWatch:
         if night != self._night:
             self._begin(night)
         if night is not None:
-            self._clock_trusted = self._clock_trusted and clock_trusted
+            self._clock_trusted = self._clock_trusted and clock_trusted()
             if level_db is None:
                 self._silent += 1
             else:
