@@ -23,9 +23,12 @@ TIME_CONSTANT_S = 3 * 86400.0
 """Of the exponential average. A choice: slower than a weekend, faster than a season."""
 
 CAP_DEVIATIONS = 1.0
-"""How far the mean of the fused score, and the noise floor, may move from the commissioning reference: in deviations of
-the score and of the floor's rise. A choice: a leak that is never raised because the site followed it lies less than
-this over the level at which it would have been."""
+"""How far the mean of the fused score may move from the commissioning reference. A choice: a leak that is never raised
+because the site followed it lies less than this over the level at which it would have been."""
+
+FLOOR_CAP_DEVIATIONS = 2.0
+"""The same of the noise floor, in deviations of its rise. A choice: a season shows in the floor before it shows in
+scores."""
 
 SAVE_EVERY_S = 600.0
 """How often a unit should save: of days of following, little is lost in ten minutes."""
@@ -101,7 +104,7 @@ class Adaptation:
             return
         weight = -math.expm1(-elapsed_s / TIME_CONSTANT_S)
         moved_db = self.floor_shift_db + weight * (floor_db - floor.mean_db - self.floor_shift_db)
-        beyond = _floor_deviations(floor, moved_db) / CAP_DEVIATIONS
+        beyond = _floor_deviations(floor, moved_db) / FLOOR_CAP_DEVIATIONS
         self.floor_shift_db = moved_db / max(1.0, beyond)
 
     def save(self, path: Path) -> None:
@@ -135,8 +138,9 @@ class Adaptation:
                 shift, floor_shift_db = float(document["shift"]), np.array(document["floor_shift_db"], np.float64)
                 if floor_shift_db.shape != site.band_mean.shape or not np.isfinite(floor_shift_db).all():
                     raise ValueError("a shift that is none")
-                cap = CAP_DEVIATIONS * (1.0 + 1e-6)  # what was written is rounded
-                if not abs(shift) <= cap or (site.floor and _floor_deviations(site.floor, floor_shift_db) > cap):
+                floor_cap = FLOOR_CAP_DEVIATIONS * (1.0 + 1e-6)  # the way there rounds
+                moved = 0.0 if site.floor is None else _floor_deviations(site.floor, floor_shift_db)
+                if not (abs(shift) <= CAP_DEVIATIONS and moved <= floor_cap):
                     raise ValueError("a shift beyond its cap")
                 return cls(site, clear_decades=clear_decades, shift=shift, floor_shift_db=floor_shift_db)
         except FileNotFoundError:
