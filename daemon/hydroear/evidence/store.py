@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from hydroear.config.schema import Evidence
+from hydroear.wholefile import PARTIAL, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ RECORDS_BYTES = 4 * 10**6
 """Budget of the records, of which each has a few thousand bytes."""
 
 _MB = 10**6
-_PARTIAL = ".part"
 
 
 class Kind(StrEnum):
@@ -95,7 +94,7 @@ class EvidenceStore:
     def clean(self) -> None:
         """Remove what a process that was killed left half written."""
         try:
-            for path in self._folder.glob(f"*/.*{_PARTIAL}"):
+            for path in self._folder.glob(f"*/.*{PARTIAL}"):
                 path.unlink(missing_ok=True)
         except OSError as error:
             self._complain("failed", f"cannot be tidied ({error.strerror})")
@@ -129,7 +128,8 @@ class EvidenceStore:
             if want:
                 self._complain("refused", want)
                 return None
-            _write_whole(path, data)
+            with whole_file(path, mode=0o600) as out:
+                out.write(data)
         except OSError as error:
             self._complain("failed", f"{path.name} cannot be kept ({error.strerror or error})")
             return None
@@ -183,35 +183,3 @@ class EvidenceStore:
         if self._complaint is None:
             log.warning("%s: evidence is not kept: %s; listening goes on", self._folder, what)
         self._complaint = what
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it has its name only once all of it is on the disk."""
-    partial = path.with_name(f".{path.name}{_PARTIAL}")
-    try:
-        with open(partial, "wb", opener=_private) as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot
-            raise
-    finally:
-        os.close(descriptor)

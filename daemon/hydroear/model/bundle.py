@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import BundleError, HydroearError
+from hydroear.wholefile import whole_file
 
 SHIPPED_BUNDLE = Path(__file__).with_name("simulated-pipes.hydroear")
 """A bundle trained on simulated pipes only: for the demo, the tests and a first look."""
@@ -166,17 +165,8 @@ def write_bundle(path: Path, bundle: Bundle) -> str:
     content = pack_bundle(bundle)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
-            Path(partial).chmod(0o644)
-            Path(partial).replace(path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as out:
+            out.write(content)
     except OSError as error:
         raise BundleError(
             f"cannot be written ({error.strerror})", where=path, fix="free space or choose another folder"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hydroear.score.distribution import Distribution
 from hydroear.score.floor import SiteFloor
 from hydroear.score.site import SiteCalibration
-from hydroear.score.wholefile import whole_file
+from hydroear.score.sitefile import site_file
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Adaptation:
             "shift": self.shift,
             "floor_shift_db": self.floor_shift_db.tolist(),
         }
-        with whole_file(path, fix="free space or check the folder's owner") as out:
+        with site_file(path, fix="free space or check the folder's owner") as out:
             out.write(json.dumps(document).encode())
 
     @classmethod

@@ -19,7 +19,7 @@ from hydroear.score.floor import STRETCH_MINUTES, FloorMeter, stretch_floor
 from hydroear.score.persistence import CONDITION_S
 from hydroear.score.scorer import Scorer
 from hydroear.score.site import SiteCalibration, learn
-from hydroear.score.wholefile import whole_file
+from hydroear.score.sitefile import site_file
 
 CAPACITY = 2048
 """Windows kept: 16 MB with the usual front end. A choice: one for every 42 s of a day."""
@@ -182,7 +182,7 @@ class SiteLearner:
         CalibrationError
             If the file cannot be written.
         """
-        with whole_file(path, fix="free space or check the folder's owner") as out:
+        with site_file(path, fix="free space or check the folder's owner") as out:
             np.savez(
                 out,
                 schema=_SCHEMA,

@@ -23,7 +23,7 @@ from hydroear.score.distribution import Distribution
 from hydroear.score.floor import FloorMeter, SiteFloor, stretch_floors
 from hydroear.score.persistence import CONDITION_S, Trace
 from hydroear.score.scorer import Score, Scorer
-from hydroear.score.wholefile import whole_file
+from hydroear.score.sitefile import site_file
 
 if TYPE_CHECKING:
     from hydroear.score.adaptation import Adaptation
@@ -193,7 +193,7 @@ class SiteCalibration:
             "level_deviation_db": self.level_deviation_db,
             "accepted": self.accepted,
         }
-        with whole_file(path, fix="choose another place") as out:
+        with site_file(path, fix="choose another place") as out:
             out.write(json.dumps(document).encode())
 
     @classmethod
