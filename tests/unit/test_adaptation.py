@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hydroear.audio.vitals import Vitals
 from hydroear.dsp import FrontEnd, Window
+from hydroear.health import Cause, examine
+from hydroear.health.ailment import FAINT_DB
 from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
 from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
 from hydroear.score.adaptation import CAP_DEVIATIONS, FLOOR_CAP_DEVIATIONS, Adaptation
@@ -136,6 +139,21 @@ def test_a_site_without_a_floor_has_none_to_follow(site: SiteCalibration) -> Non
     adaptation = Adaptation(site, clear_decades=CLEAR)
     adaptation.follow_floor(np.full(len(site.band_mean), -20.0, np.float32), elapsed_s=DAY_S)
     assert not adaptation.floor_shift_db.any()
+
+
+def test_a_sensor_that_comes_loose_slowly_is_not_followed_into_silence(site: SiteCalibration) -> None:
+    adaptation = Adaptation(site, clear_decades=CLEAR)
+    scorer = SiteScorer(SCORER, site, adaptation=adaptation)
+    heard = windows(quiet_scene(DEMO_SITE, 20.0, seed=4).samples)
+    faint = np.float32(10.0 ** (-(FAINT_DB + 15.0) / 20.0)) * quiet_scene(DEMO_SITE, 20.0, seed=4).samples
+    for window in heard:
+        adaptation.follow(scorer.score(window).value, elapsed_s=30.0 * DAY_S)
+    assert adaptation.shift != 0.0
+    for window in windows(faint):
+        adaptation.follow(scorer.score(window).value, elapsed_s=30.0 * DAY_S)
+        ailment = examine(Vitals(False, 0.0, 0.0), window.level_db, quietest_db=scorer.quietest_db)
+        assert ailment is not None
+        assert ailment.cause is Cause.FAINT
 
 
 def test_it_survives_the_disk_but_not_another_calibration(

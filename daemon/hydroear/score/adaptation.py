@@ -39,6 +39,10 @@ _SCHEMA = "hydroear/adaptation/1"
 class Adaptation:
     """How far a site has moved from its commissioning reference, which itself never changes.
 
+    What is followed is what a score is held against, and nothing else. The level of the commissioning stays: the
+    reasons of an event say how far the sound is over it, and a sensor that hears far less than then is at fault. Both
+    would be lost on a leak that grows, or a sensor that comes loose, slowly enough to be followed.
+
     Parameters
     ----------
     site
