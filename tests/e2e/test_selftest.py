@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
@@ -22,6 +25,7 @@ from hydroear.cli import main
 from hydroear.model import SHIPPED_BUNDLE
 from hydroear.outbox import Outbox
 from hydroear.selftest import tap
+from listening import command
 from virtual_microphone import virtual_microphone
 
 RATE_HZ = 16_000
@@ -63,6 +67,15 @@ def config(tmp_path: Path, calibration: Path) -> dict[str, Any]:
     }
 
 
+def as_promised(printed: str) -> dict[str, Any]:
+    """What was printed, which is what a running unit publishes."""
+    report: dict[str, Any] = json.loads(printed)
+    schema = json.loads((files("hydroear.mqtt") / "schemas" / "selftest.json").read_text())
+    Draft202012Validator(schema).validate(report)
+    assert list(report) == list(schema["properties"])
+    return report
+
+
 @pytest.fixture
 def selftest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Selftest:
     """Run the self-test of a configuration: exit code, and the JSON with its stages by name."""
@@ -74,7 +87,7 @@ def selftest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Selftest:
         began_s = time.monotonic()
         code = main(["selftest", "-c", str(path), "--json", *options])
         assert time.monotonic() - began_s < limit_s
-        report = json.loads(capsys.readouterr().out)
+        report = as_promised(capsys.readouterr().out)
         stages = {stage["stage"]: stage for stage in report["stages"]}
         assert len(stages) == len(report["stages"])
         return code, {**report, "stages": stages}
@@ -137,6 +150,30 @@ def test_a_unit_that_works_passes_every_stage_and_is_left_as_it_was(
     assert message.topic.startswith("hydroear/v1/unit-1/selftest/")
     assert not message.retained
     assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_running_unit_publishes_what_the_command_prints(
+    tmp_path: Path, mosquitto: Mosquitto, config: dict[str, Any], selftest: Selftest
+) -> None:
+    config["mqtt"] = {"url": mosquitto.url}
+    _, printed = selftest(config)
+    config["sensors"][0]["source"] |= {"files": [str(write_wav(tmp_path / "long.wav", hiss(60.0)))], "speed": 1}
+    (tmp_path / "unit.yaml").write_text(yaml.safe_dump(config))
+    topic = "hydroear/v1/unit-1/selftest"
+    with mosquitto.subscribe() as room:
+        with subprocess.Popen(command("run", "-c", tmp_path / "unit.yaml"), stdout=subprocess.DEVNULL) as unit:
+            try:
+                room.wait_for(lambda _: room.on(topic), "the self-test of the unit")
+            finally:
+                unit.terminate()
+        (message,) = room.on(topic)
+    published = as_promised(message.payload.decode())
+    assert {key: value for key, value in published.items() if key not in ("time", "result", "stages")} == {
+        key: value for key, value in printed.items() if key not in ("time", "result", "stages")
+    }
+    inside = {stage["stage"]: stage for stage in published["stages"]}
+    assert inside.keys() == {"config", "bundle", "runtime", "latency", "state", "machine", "clock"}
+    assert inside["bundle"] == printed["stages"]["bundle"]
 
 
 def test_without_a_broker_that_part_is_skipped_and_the_table_says_what_to_do(
@@ -320,7 +357,7 @@ def test_every_problem_of_a_configuration_is_a_row_and_the_exit_code_is_two(
     path = tmp_path / "unit.yaml"
     path.write_text(yaml.safe_dump({**config, "runtime": "abacus", "colour": "blue"}))
     assert main(["selftest", "-c", str(path), "--json"]) == 2
-    report = json.loads(capsys.readouterr().out)
+    report = as_promised(capsys.readouterr().out)
     assert (report["unit"], report["result"]) == (None, "fail")
     assert {stage["stage"] for stage in report["stages"]} == {"config"}
     assert any("'abacus'" in stage["measured"] for stage in report["stages"])

@@ -13,7 +13,6 @@ import numpy as np
 from hydroear.app.display import Display
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
-from hydroear.app.stamper import stamper
 from hydroear.app.unit import DRAIN_S
 from hydroear.capture import RecordingSource
 from hydroear.config import schema
@@ -22,6 +21,7 @@ from hydroear.errors import AudioError, LinkError
 from hydroear.health import Cause
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.mqtt import payloads
+from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
 

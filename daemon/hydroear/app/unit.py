@@ -25,7 +25,6 @@ from hydroear.app.live import LiveFeed
 from hydroear.app.night import night_message
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
-from hydroear.app.stamper import stamper
 from hydroear.app.zone import night_hours
 from hydroear.capture import Source, open_source
 from hydroear.config import schema
@@ -37,6 +36,7 @@ from hydroear.health.clock import clock_quality
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
 from hydroear.mqtt import payloads, topics
+from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
 from hydroear.score.night import NightWatch
@@ -405,19 +405,15 @@ class Unit:
         """Examine the unit once, beside the hearing, and tell the control room what was found."""
         if self._stopping.wait(SELFTEST_AFTER_S):
             return
-        from hydroear.selftest import Result, examine_unit, overall, stages  # and with it paho
+        from hydroear.selftest import Result, examine_unit, report  # and with it paho
 
         findings = examine_unit(self._config)
         for finding in findings:
             if finding.result is Result.FAIL:
                 log.error("selftest: %s: %s; %s", finding.stage, finding.measured, finding.fix)
-        body = payloads.SelfTest(overall(findings).value, stages(findings))
+        payload = payloads.encode(report(findings), self._stamp(0))
         with suppress(OutboxError):  # a unit that stops meanwhile has nobody to tell
-            self._outbox.put(
-                Message(
-                    topics.selftest(self._config.unit), payloads.encode(body, self._stamp(0)), Kind.HEALTH, retain=True
-                )
-            )
+            self._outbox.put(Message(topics.selftest(self._config.unit), payload, Kind.HEALTH, retain=True))
 
     def _health(self, seq: int) -> Message:
         body = payloads.Health(

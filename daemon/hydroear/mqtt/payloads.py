@@ -25,7 +25,7 @@ class Stamp:
     Attributes
     ----------
     unit
-        Name of the unit.
+        Name of the unit; None only in a self-test of a configuration that does not tell it, which no topic carries.
     time
         When it was said, with a time zone.
     clock
@@ -38,7 +38,7 @@ class Stamp:
         topics begin again.
     """
 
-    unit: str
+    unit: str | None
     time: datetime
     clock: Clock
     boot_id: str
@@ -210,7 +210,7 @@ class Event:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What the unit found when it examined itself.
+    """What the unit found when it examined itself; ``hydroear selftest --json`` prints the same.
 
     Attributes
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -12,14 +11,15 @@ from pathlib import Path
 from hydroear.config.loader import load_config
 from hydroear.config.schema import Config, Sensor
 from hydroear.errors import ConfigError, UsageError
+from hydroear.mqtt.payloads import encode
+from hydroear.mqtt.stamper import stamper
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.examine import examine
-from hydroear.selftest.finding import Finding, Result, overall, skipped, stages
+from hydroear.selftest.finding import Finding, Result, overall, report, skipped
 from hydroear.selftest.tap import CALM_S, PATIENCE_S, hear_knock
 
 TAP_S = CALM_S + PATIENCE_S + 20.0
 """Until a knock test is given up; the device itself may take its time to start."""
-SCHEMA = "hydroear/selftest/1"
 
 _COLOURS = {Result.PASS: "32", Result.WARN: "33", Result.FAIL: "31;1", Result.SKIP: "2"}
 _MEASURED_WIDTH = 60
@@ -59,7 +59,7 @@ def run(config_path: Path, *, as_json: bool, sensor: str | None, tap: bool) -> i
         if tap:
             findings += [_tap(chosen, findings) for chosen in sensors]
         code = 1 if overall(findings) is Result.FAIL else 0
-    print(to_json(unit, findings) if as_json else table(findings, colour=sys.stdout.isatty()))
+    print(_json(unit, findings) if as_json else table(findings, colour=sys.stdout.isatty()))
     return code
 
 
@@ -79,10 +79,9 @@ def _tap(sensor: Sensor, findings: Sequence[Finding]) -> Finding:
     return attempt(stage, TAP_S, lambda: hear_knock(sensor, lambda text: print(text, file=sys.stderr, flush=True)))
 
 
-def to_json(unit: str | None, findings: Sequence[Finding]) -> str:
-    """The findings as one JSON object; the unit is null where the configuration does not tell it."""
-    document = {"schema": SCHEMA, "unit": unit, "result": overall(findings), "stages": stages(findings)}
-    return json.dumps(document, allow_nan=False)
+def _json(unit: str | None, findings: Sequence[Finding]) -> str:
+    """What a running unit publishes of itself; the unit is null where the configuration does not tell it."""
+    return encode(report(findings), stamper(unit)(0)).decode()
 
 
 def table(findings: Sequence[Finding], *, colour: bool) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from hydroear.errors import HydroearError
+from hydroear.mqtt.payloads import SelfTest
 
 Values = Mapping[str, str | float | int | None]
 
@@ -64,9 +65,9 @@ def overall(findings: Iterable[Finding]) -> Result:
     return next((result for result in (Result.FAIL, Result.WARN) if result in results), Result.PASS)
 
 
-def stages(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    """The findings as JSON objects."""
-    return [
+def report(findings: Sequence[Finding]) -> SelfTest:
+    """The findings as the command line prints them and the control room gets them."""
+    stages = [
         {
             "stage": finding.stage,
             "result": finding.result.value,
@@ -77,3 +78,4 @@ def stages(findings: Sequence[Finding]) -> list[dict[str, object]]:
         }
         for finding in findings
     ]
+    return SelfTest(result=overall(findings).value, stages=stages)

@@ -10,8 +10,8 @@ from hydroear.health.clock import clock_quality
 from hydroear.mqtt.payloads import Stamp
 
 
-def stamper(unit: str) -> Callable[[int], Stamp]:
-    """A function that stamps the message of a number with the time now."""
+def stamper(unit: str | None) -> Callable[[int], Stamp]:
+    """A function that stamps the message of a number with the time now; no unit where none can be told."""
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
