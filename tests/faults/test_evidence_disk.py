@@ -64,7 +64,7 @@ def test_a_disk_that_others_fill_is_told_once_and_leaves_no_half_file(
     assert put(store, 1, size=3_000_000) is None
     assert put(store, 2, size=3_000_000) is None
     assert files(small_disk) == ["event-00.wav"]
-    assert store.counts == {"kept": 1, "refused": 2}
+    assert store.counts == {("pipe", "clip"): 1, ("pipe", "refused"): 2}
     assert len(caplog.records) == 1
     assert "listening goes on" in caplog.text
 
@@ -97,7 +97,7 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing_behind(tmp_path: Path) 
     store = EvidenceStore(tmp_path / "evidence", SETTINGS)
     assert put(store, 0) is None
     assert put(store, 1, size=100_000)
-    assert store.counts == {"kept": 1, "failed": 1}
+    assert store.counts == {("pipe", "clip"): 1, ("pipe", "failed"): 1}
     assert files(tmp_path) == ["event-01.wav"]
 
 
@@ -108,7 +108,7 @@ def test_a_disk_without_a_place_for_another_file_is_counted(small_disk: Path) ->
     subprocess.run(["mount", "-o", f"remount,size={DISK_BYTES},nr_inodes=5", str(small_disk)], check=True)
     (small_disk / "other").touch()
     assert put(store, 1) is None
-    assert store.counts["failed"] == 1
+    assert store.counts["pipe", "failed"] == 1
     assert files(small_disk) == ["event-00.wav"]
 
 
@@ -119,7 +119,7 @@ def test_clips_fill_a_disk_to_its_floor_and_then_take_turns(small_disk: Path) ->
         assert free(small_disk) >= 1_990_000  # what a folder takes is not counted
     assert files(small_disk)[-1] == "event-19.wav"
     assert 3 <= len(files(small_disk)) <= 5
-    assert store.counts["evicted"] >= 15
+    assert store.counts["pipe", "evicted"] >= 15
 
 
 def test_a_read_only_disk_is_told_once(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -128,7 +128,7 @@ def test_a_read_only_disk_is_told_once(small_disk: Path, caplog: pytest.LogCaptu
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert put(store, 1) is None
     assert put(store, 2) is None
-    assert store.counts == {"kept": 1, "failed": 2}
+    assert store.counts == {("pipe", "clip"): 1, ("pipe", "failed"): 2}
     assert [record.message for record in caplog.records if "Read-only" in record.message] == [caplog.records[0].message]
 
 
@@ -149,7 +149,7 @@ def test_a_disk_that_is_gone_is_counted_and_not_written_beside(tmp_path: Path) -
     shutil.rmtree(state)
     assert put(store, 1) is None
     assert not state.exists()
-    assert store.counts["failed"] == 1
+    assert store.counts["pipe", "failed"] == 1
     state.write_text("no folder")
     assert put(store, 2) is None
     store.clean()

@@ -222,7 +222,7 @@ def test_what_has_no_budget_is_not_made(tmp_path: Path) -> None:
     bench.hear(NOISE[: 3 * RATE_HZ])
     bench.finish()
     assert sorted(path.suffix for path in bench.folder.glob("*/*")) == [".json", ".png"]
-    assert bench.store.counts["refused"] == 0
+    assert bench.store.counts["pipe", "refused"] == 0
 
 
 def test_how_long_is_counted_from_the_first_high_score_over_short_pauses(bench: Bench) -> None:
@@ -257,7 +257,7 @@ def test_a_card_that_hangs_delays_no_hearing_and_no_stop(tmp_path: Path) -> None
     bench.recorder.close()
     assert not writer.close(0.2)
     assert time.monotonic() - began_s < 5.0
-    assert writer.dropped >= 2
+    assert writer.dropped["pipe"] >= 2
     store.go.set()
     assert writer.close(20.0)
     assert bench.clip("pipe-0").any()
@@ -272,7 +272,7 @@ def test_what_goes_wrong_with_one_event_does_not_cost_the_next(bench: Bench, cap
     bench.hear(NOISE[: 3 * RATE_HZ])
     bench.finish()
     assert sorted(path.stem for path in bench.folder.glob("*/*.png")) == ["pipe-2"]
-    assert bench.writer.dropped == 1
+    assert bench.writer.dropped == {"pipe": 1}
     assert "no evidence is kept of pipe-1" in caplog.text
 
 

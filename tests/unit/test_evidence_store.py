@@ -53,7 +53,7 @@ def test_the_lowest_score_goes_first(tmp_path: Path) -> None:
     put(kept, "worse", 2.0)
     assert put(kept, "new", 4.0)
     assert names(tmp_path) == {"better", "new"}
-    assert kept.counts["evicted"] == 1
+    assert kept.counts["pipe", "evicted"] == 1
 
 
 def test_of_equal_scores_the_oldest_goes_first(tmp_path: Path) -> None:
@@ -64,6 +64,21 @@ def test_of_equal_scores_the_oldest_goes_first(tmp_path: Path) -> None:
         os.utime(path, (1e9 - age_s, 1e9 - age_s))
     put(kept, "new", 3.0)
     assert names(tmp_path) == {"older", "new"}
+
+
+def test_it_is_counted_whose_files_came_and_went(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    for sensor, event_id, score in (("pipe", "low", 1.0), ("pump", "lower", 0.5), ("pump", "high", 3.0)):
+        kept.put(sensor, event_id, score, ".flac", bytes(400_000))
+    kept.put("pump", "high", 3.0, ".png", b"picture")
+    kept.put("pipe", "least", 0.1, ".wav", bytes(400_000))
+    assert kept.counts == {
+        ("pipe", "clip"): 1,
+        ("pump", "clip"): 2,
+        ("pump", "evicted"): 1,
+        ("pump", "picture"): 1,
+        ("pipe", "refused"): 1,
+    }
 
 
 def test_a_closed_event_gives_way(tmp_path: Path) -> None:
@@ -86,7 +101,7 @@ def test_the_worst_of_all_is_not_kept_and_costs_the_others_nothing(
     put(kept, "better", 4.0)
     assert put(kept, "new", 1.0) is None
     assert names(tmp_path) == {"good", "better"}
-    assert kept.counts["refused"] == 1
+    assert kept.counts["pipe", "refused"] == 1
     assert "no place in its budget" in caplog.text
 
 

@@ -16,6 +16,7 @@ from hydroear.mqtt.payloads import (
     Birth,
     Body,
     Event,
+    EvidenceHealth,
     Health,
     Night,
     SelfTest,
@@ -44,7 +45,20 @@ EXAMPLES: list[Body] = [
         queue_depth=2,
         drops={"event": 0, "state": 0, "health": 0, "clip": 4},
         refused=0,
-        sensors={"hydrant-7": SensorHealth(3590, 10, 4, 1, 6.25, 9.5, "degraded", "some samples are clipped")},
+        sensors={
+            "hydrant-7": SensorHealth(
+                windows_scored=3590,
+                windows_skipped=10,
+                windows_vetoed=4,
+                gaps=1,
+                drift_ppm=-18.4,
+                score_p50_ms=6.25,
+                score_p95_ms=9.5,
+                condition="degraded",
+                ailment="some samples are clipped",
+                evidence=EvidenceHealth(clips=3, pictures=3, evicted=4, refused=1, failed=0, dropped=0),
+            )
+        },
     ),
     State("hydrant-7", "quiet", 0.75, None, 3600.0, 3590, 10, None),
     Event(

@@ -422,7 +422,7 @@ class Unit:
             queue_depth=self._outbox.depth(),
             drops={kind.name.lower(): count for kind, count in self._outbox.drops().items()},
             refused=self._link.status.refused if self._link is not None else 0,
-            sensors={ear.sensor: _sensor_health(ear) for ear in self._ears},
+            sensors={ear.sensor: _sensor_health(ear, self._writer) for ear in self._ears},
         )
         topic = topics.health(self._config.unit)
         return Message(topic, payloads.encode(body, self._stamp(seq)), Kind.HEALTH, retain=True)
@@ -432,7 +432,7 @@ def _clock_trusted() -> bool:
     return clock_quality() == "synchronised"
 
 
-def _sensor_health(ear: Ear) -> payloads.SensorHealth:
+def _sensor_health(ear: Ear, writer: Writer | None) -> payloads.SensorHealth:
     latencies_ms = list(ear.latencies_ms)
     p50, p95 = (round(float(p), 3) for p in np.percentile(latencies_ms, [50, 95])) if latencies_ms else (None, None)
     return payloads.SensorHealth(
@@ -440,10 +440,24 @@ def _sensor_health(ear: Ear) -> payloads.SensorHealth:
         windows_skipped=ear.pipeline.windows_skipped,
         windows_vetoed=ear.pipeline.windows_vetoed,
         gaps=ear.pipeline.gaps,
+        drift_ppm=None if (drift_ppm := ear.source.drift_ppm) is None else round(drift_ppm, 1),
         score_p50_ms=p50,
         score_p95_ms=p95,
         condition=ear.pipeline.liveness.condition.value,
         ailment=ear.pipeline.liveness.ailment,
+        evidence=None if writer is None else _evidence_health(ear.sensor, writer),
+    )
+
+
+def _evidence_health(sensor: str, writer: Writer) -> payloads.EvidenceHealth:
+    counts = writer.store.counts
+    return payloads.EvidenceHealth(
+        clips=counts[sensor, "clip"],
+        pictures=counts[sensor, "picture"],
+        evicted=counts[sensor, "evicted"],
+        refused=counts[sensor, "refused"],
+        failed=counts[sensor, "failed"],
+        dropped=writer.dropped[sensor],
     )
 
 

@@ -51,11 +51,13 @@ class Drift:
         self._points.append((time_s, late_s))
         while time_s - self._points[0][0] > LONGEST_S:
             self._points.popleft()
-        self.ppm = self.error_ppm = None
+        ppm = error_ppm = None
         if time_s - self._points[0][0] >= SHORTEST_S and len(self._points) > 2:
             slope, error = _line(np.array(self._points))
             if 1e6 * error <= WORST_ERROR_PPM:
-                self.ppm, self.error_ppm = -1e6 * slope, 1e6 * error
+                ppm, error_ppm = -1e6 * slope, 1e6 * error
+        # Once, at the end: another thread that looks meanwhile must not take what is known for unknown.
+        self.ppm, self.error_ppm = ppm, error_ppm
 
 
 def _line(points: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> tuple[float, float]:

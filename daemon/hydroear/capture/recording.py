@@ -79,6 +79,10 @@ class RecordingSource:
         self._next_index = 0
         self._start_s = 0.0
 
+    @property
+    def drift_ppm(self) -> None:
+        """A recording does not tell how fast the clock ran that it was made with."""
+
     def read(self) -> Block | None:
         """Wait for the next block, shape (n, 1) or (n, 2); None at the end or when closed."""
         with self._reading:

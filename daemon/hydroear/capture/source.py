@@ -20,6 +20,15 @@ class Source(Protocol):
         """Samples a second."""
         ...
 
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster than its nominal rate the sensor's clock runs; None until that is known.
+
+        In parts per million of this machine's monotonic clock. A recording has no clock to tell of. May be asked from
+        any thread.
+        """
+        ...
+
     def read(self) -> Block | Gap | None:
         """Wait for what comes next.
 

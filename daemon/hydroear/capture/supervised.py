@@ -156,6 +156,11 @@ class SupervisedSource(ABC):
             drift.error_ppm if drift else None,
         )
 
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster than its nominal rate the sensor's clock runs; None until that is known."""
+        return self.status.drift_ppm
+
     def read(self) -> Block | Gap | None:
         """Wait for what comes next, for at most about ``stall_s``.
 

@@ -60,7 +60,8 @@ class EvidenceStore:
     Attributes
     ----------
     counts
-        How many files were ``kept``, ``evicted`` to make room, ``refused`` for want of room, and ``failed``.
+        By sensor and by what became of them, how many files were kept, each under its :class:`Kind`, were ``evicted``
+        to make room, ``refused`` for want of room, or ``failed``.
     """
 
     def __init__(self, folder: Path, settings: Evidence) -> None:
@@ -75,7 +76,7 @@ class EvidenceStore:
         self._open: frozenset[str] = frozenset()
         self._scores: dict[str, float] = {}
         self._complaint: str | None = None
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
 
     def wants(self, kind: Kind) -> bool:
         """Whether any of this kind are kept at all."""
@@ -97,7 +98,7 @@ class EvidenceStore:
             for path in self._folder.glob(f"*/.*{PARTIAL}"):
                 path.unlink(missing_ok=True)
         except OSError as error:
-            self._complain("failed", f"cannot be tidied ({error.strerror})")
+            self._complain(f"the folder cannot be tidied ({error.strerror})")
 
     def put(self, sensor: str, event_id: str, score: float, suffix: str, data: bytes) -> Path | None:
         """Keep one file, whole or not at all, in the place of worse ones if it must be.
@@ -118,23 +119,25 @@ class EvidenceStore:
         Path or None
             Where it is; None where it could not be kept, which is counted, and logged the first time.
         """
-        folder = self._folder / sensor
+        folder, kind = self._folder / sensor, _KINDS[suffix]
         path = folder / f"{event_id}{suffix}"
         self._scores[event_id] = score
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
-            want = self._make_room(_KINDS[suffix], event_id, score, len(data))
+            want = self._make_room(kind, event_id, score, len(data))
             if want:
-                self._complain("refused", want)
+                self.counts[sensor, "refused"] += 1
+                self._complain(want)
                 return None
             with whole_file(path, mode=0o600) as out:
                 out.write(data)
         except OSError as error:
-            self._complain("failed", f"{path.name} cannot be kept ({error.strerror or error})")
+            self.counts[sensor, "failed"] += 1
+            self._complain(f"{path.name} cannot be kept ({error.strerror or error})")
             return None
         self._complaint = None
-        self.counts["kept"] += 1
+        self.counts[sensor, kind] += 1
         return path
 
     def _make_room(self, kind: Kind, event_id: str, score: float, size: int) -> str:
@@ -157,7 +160,7 @@ class EvidenceStore:
             return f"the disk would have less than {self._keep_free // _MB} MB free"
         for file in victims:
             file.path.unlink(missing_ok=True)
-            self.counts["evicted"] += 1
+            self.counts[file.path.parent.name, "evicted"] += 1
         return ""
 
     def _kept(self, kind: Kind) -> Iterator[_Kept]:
@@ -177,8 +180,7 @@ class EvidenceStore:
                 self._scores[path.stem] = 0.0
         return self._scores[path.stem]
 
-    def _complain(self, count: str, what: str) -> None:
-        self.counts[count] += 1
+    def _complain(self, what: str) -> None:
         # A full disk stays full: it is told once, and again only after something could be kept.
         if self._complaint is None:
             log.warning("%s: evidence is not kept: %s; listening goes on", self._folder, what)

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -135,7 +136,7 @@ class Writer:
     Attributes
     ----------
     dropped
-        Events of which nothing was kept because too many waited for the disk, or because something went wrong.
+        By sensor, events of which nothing was kept because too many waited for the disk, or something went wrong.
 
     Raises
     ------
@@ -145,7 +146,8 @@ class Writer:
 
     def __init__(self, store: EvidenceStore, settings: Evidence) -> None:
         self.store = store
-        self.dropped = 0
+        self.dropped: Counter[str] = Counter()
+        self._mutex = threading.Lock()
         self._settings = settings
         self._format = clip.choose_format(settings.format)
         self._cases: Queue[Case | None] = Queue(MAX_WAITING)
@@ -158,7 +160,7 @@ class Writer:
         try:
             self._cases.put_nowait(case)
         except Full:
-            self.dropped += 1
+            self._drop(case)
             log.warning("%s: no evidence is kept of %s: the disk is too slow", case.sensor, case.event_id)
 
     def close(self, within_s: float) -> bool:
@@ -178,8 +180,12 @@ class Writer:
                 self._file(case)
             except Exception:
                 # Whatever is wrong with one event's evidence must not cost that of the next.
-                self.dropped += 1
+                self._drop(case)
                 log.exception("%s: no evidence is kept of %s", case.sensor, case.event_id)
+
+    def _drop(self, case: Case) -> None:
+        with self._mutex:  # the sensors' threads and the writer's own
+            self.dropped[case.sensor] += 1
 
     def _file(self, case: Case) -> None:
         """Write the record first: it is small, and holds the score by which the rest is kept."""

@@ -77,6 +77,32 @@ class Birth:
 
 
 @dataclass(frozen=True)
+class EvidenceHealth:
+    """What became of one sensor's evidence since the daemon started.
+
+    Attributes
+    ----------
+    clips, pictures
+        Clips and pictures written.
+    evicted
+        Files of this sensor removed to make room for others.
+    refused
+        Files not kept for want of room.
+    failed
+        Files that the disk did not take.
+    dropped
+        Events of which nothing was kept because too many waited for the disk, or something went wrong.
+    """
+
+    clips: int
+    pictures: int
+    evicted: int
+    refused: int
+    failed: int
+    dropped: int
+
+
+@dataclass(frozen=True)
 class SensorHealth:
     """The work done for one sensor since the daemon started.
 
@@ -88,22 +114,29 @@ class SensorHealth:
         Those of the latter whose sound was in the air, by the reference channel.
     gaps
         Times that samples were lost.
+    drift_ppm
+        How much faster than its nominal rate the sensor's clock runs, in parts per million of the unit's; None until
+        minutes without loss have told.
     score_p50_ms, score_p95_ms
         Median and 95th percentile of the time one window takes to score; None before the first.
     condition
         Whether the sensor can be believed.
     ailment
         What is wrong with its audio, in plain words; empty while it is healthy.
+    evidence
+        What became of its evidence; None where none is kept.
     """
 
     windows_scored: int
     windows_skipped: int
     windows_vetoed: int
     gaps: int
+    drift_ppm: float | None
     score_p50_ms: float | None
     score_p95_ms: float | None
     condition: SensorCondition
     ailment: str
+    evidence: EvidenceHealth | None
 
 
 @dataclass(frozen=True)
