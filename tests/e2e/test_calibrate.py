@@ -8,16 +8,20 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hydroear.app.calibrate import count_nights
+from hydroear.app import calibrate as app
+from hydroear.app.calibrate import Goal, LiveCalibration, count_nights
+from hydroear.app.display import Progress
 from hydroear.app.duration import parse_duration
 from hydroear.app.zone import night_hours
+from hydroear.config.loader import load_config
 from hydroear.config.schema import Night
-from hydroear.errors import UsageError
+from hydroear.errors import CalibrationError, UsageError
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
 from hydroear.outbox import Outbox
 from hydroear.score import SiteCalibration
@@ -168,6 +172,21 @@ def test_the_night_hours_are_the_settings_and_nights_are_learned_in_them_alone(t
     done = calibrate(config, "--nights", "1")
     assert "ended after 0 s of audio" in done.stderr
     assert "1 of 1 nights left" in done.stderr
+
+
+def test_nights_are_counted_once_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = write(tmp_path / "health.wav", health())
+    now = datetime.now(UTC).astimezone(night_hours(Night()).zone)
+    begin, end = now - timedelta(hours=3), now + timedelta(hours=3)
+    config = unit(tmp_path, recording)
+    config.write_text(config.read_text() + f'night: {{from: "{begin:%H:%M}", to: "{end:%H:%M}"}}\n')
+    counts: list[int] = []
+    monkeypatch.setattr(app, "count_nights", lambda *arguments: counts.append(1) or count_nights(*arguments))
+    live = LiveCalibration(load_config(config), "pipe", Goal(nights=1))
+    with pytest.raises(CalibrationError, match="expected more: 1 of 1 nights left"):
+        live.run(accept_anyway=False, progress=Progress(StringIO()))
+    blocks = len(health()) // (RATE_HZ // 10)
+    assert blocks <= len(counts) <= blocks + 2, "before the first, and to say what is left"
 
 
 def test_a_night_counts_once_it_is_over_and_half_of_it_was_heard() -> None:

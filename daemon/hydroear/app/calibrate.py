@@ -131,7 +131,7 @@ class LiveCalibration:
             learner = SiteLearner.load(self._path, bundle) if self._path.exists() else SiteLearner(bundle)
             if learner.heard_s:
                 log.warning("%s: goes on after %.2f h heard before", self._path, learner.heard_s / 3600.0)
-            if self._share(learner) < 1.0:
+            if self._goal.share(learner, self._nights(learner)) < 1.0:
                 try:
                     with closing(open_source(sensor.source)) as source:
                         self._listen(source, learner, bundle.front_end, progress)
@@ -152,29 +152,31 @@ class LiveCalibration:
         stream = Stream(source, spec)
         saved_s = time.monotonic()
         warned: set[str] = set()
-        for window in stream:
+        for windows in stream:
             if self._stopping:
                 self._give_up("stopped", learner)
-            for problem in self._problems(window, stream):
+            for problem in self._problems(windows, stream):
                 if problem not in warned:
                     warned.add(problem)
                     log.warning("%s: %s", self._sensor.id, problem)
-            if window is not None:
-                night = self._hours.night_of(datetime.now(UTC)) if self._goal.nights is not None else None
-                if self._goal.nights is None or night is not None:
+            night = self._hours.night_of(datetime.now(UTC)) if self._goal.nights is not None else None
+            if self._goal.nights is None or night is not None:
+                for window in windows:
                     learner.hear(window, night=None if night is None else night.isoformat())
-            progress(f"hearing {self._sensor.id}, {self._left(learner)}", min(0.999, self._share(learner)))
-            if self._share(learner) >= 1.0:
+            nights = self._nights(learner)
+            share, left = self._goal.share(learner, nights), self._goal.left(learner, nights)
+            progress(f"hearing {self._sensor.id}, {left}", min(0.999, share))
+            if share >= 1.0:
                 return
             if time.monotonic() - saved_s >= SAVE_EVERY_S:
                 saved_s = time.monotonic()
                 learner.save(self._path)
         self._give_up("the recordings ended", learner)
 
-    def _problems(self, window: Window | None, stream: Stream) -> Iterator[str]:
+    def _problems(self, windows: Sequence[Window], stream: Stream) -> Iterator[str]:
         if stream.lost:
             yield f"audio lost: {stream.lost}"
-        if window is not None and window.level_db is None:
+        if any(window.level_db is None for window in windows):
             yield "the audio stands still: digital silence, a dead cable or a stuck converter"
         if self._goal.nights is not None and clock_quality() == "unsynchronised":
             yield "the clock is not synchronised: nights may be other hours"
@@ -183,22 +185,16 @@ class LiveCalibration:
         raise CalibrationError(
             f"{why} after {learner.heard_s:.0f} s of audio",
             where=self._path,
-            expected=f"more: {self._left(learner)}",
+            expected=f"more: {self._goal.left(learner, self._nights(learner))}",
             fix="give the same command to go on",
         )
 
     def _nights(self, learner: SiteLearner) -> int:
-        return count_nights(learner, self._hours, datetime.now(UTC))
-
-    def _share(self, learner: SiteLearner) -> float:
-        return self._goal.share(learner, self._nights(learner))
-
-    def _left(self, learner: SiteLearner) -> str:
-        return self._goal.left(learner, self._nights(learner))
+        return 0 if self._goal.nights is None else count_nights(learner, self._hours, datetime.now(UTC))
 
 
 class Stream:
-    """The windows of a source one after the other, None where there are none yet; those that stood still have no level.
+    """The windows of each piece of a source, if any; those that stood still have no level.
 
     Parameters
     ----------
@@ -219,20 +215,21 @@ class Stream:
         self._flatline = Flatline(source.rate_hz)
         self.lost = ""
 
-    def __iter__(self) -> Iterator[Window | None]:
+    def __iter__(self) -> Iterator[list[Window]]:
         rate_hz = self._source.rate_hz
         while (piece := self._source.read()) is not None:
-            yield None
+            windows: list[Window] = []
             if isinstance(piece, Gap):
                 self.lost = piece.reason
                 self._front_end.lose(piece.length)
-                continue
-            samples = piece.samples[:, 0]
-            self._flatline.push(samples, piece.first_index)
-            for window in self._front_end.push(samples):
-                first, end = math.floor(window.start_s * rate_hz), math.ceil(window.end_s * rate_hz)
-                still = self._flatline.overlaps(first, end, known_end=end)
-                yield replace(window, level_db=None) if still else window
+            else:
+                samples = piece.samples[:, 0]
+                self._flatline.push(samples, piece.first_index)
+                for window in self._front_end.push(samples):
+                    first, end = math.floor(window.start_s * rate_hz), math.ceil(window.end_s * rate_hz)
+                    still = self._flatline.overlaps(first, end, known_end=end)
+                    windows.append(replace(window, level_db=None) if still else window)
+            yield windows
 
 
 def count_nights(learner: SiteLearner, hours: NightHours, now: datetime) -> int:
