@@ -17,7 +17,7 @@ from hydroear.command import run_command
 from hydroear.errors import UsageError
 
 if TYPE_CHECKING:
-    from hydroear.score import SiteCalibration
+    from hydroear.app.calibrate import Learned
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,9 +118,6 @@ def _add_replay(verbs: argparse._SubParsersAction[argparse.ArgumentParser], comm
         default=[],
         metavar="KEY=VALUE",
         help="a setting of the configuration's decision section, such as horizon_s=20; may be repeated",
-    )
-    replay.add_argument(
-        "--reference-channel", type=int, metavar="N", help="channel of a microphone in the air; vetoes airborne sounds"
     )
     _add_hearing(replay)
     replay.set_defaults(func=_replay)
@@ -228,13 +225,17 @@ def _add_calibrate(verbs: argparse._SubParsersAction[argparse.ArgumentParser], c
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    site, out = _calibrate_on_files(args) if args.files else _calibrate_live(args)
+    from hydroear.app.calibrate import in_words
+
+    learned, out = _calibrate_on_files(args) if args.files else _calibrate_live(args)
+    site = learned.site
     if args.json:
         print(
             json.dumps(
                 {
                     "out": str(out),
                     "windows": site.windows,
+                    "left_out": learned.left_out,
                     "conditions": round(site.fused.conditions, 1),
                     "level_db": round(site.level_db, 1),
                     "bundle": site.bundle_sha256,
@@ -247,31 +248,34 @@ def _calibrate(args: argparse.Namespace) -> int:
             f"{out}: learned from {site.windows} windows under {site.fused.conditions:.0f} operating "
             f"condition{'' if site.fused.conditions < 1.5 else 's'}, mean level {site.level_db:.1f} dBFS"
         )
+        if learned.left_out:
+            print(f"left out, because a unit would not score them: {in_words(learned.left_out)}")
     for objection in site.accepted:
         print(f"hydroear: warning: accepted although {objection}", file=sys.stderr)
     return 0
 
 
-def _calibrate_on_files(args: argparse.Namespace) -> tuple[SiteCalibration, Path]:
+def _calibrate_on_files(args: argparse.Namespace) -> tuple[Learned, Path]:
     from hydroear.app.calibrate import calibrate_on_recordings
     from hydroear.app.display import Progress
 
     _only_with("recordings", needed=("bundle", "out"), foreign=("config", "sensor", "duration", "nights"), args=args)
-    site = calibrate_on_recordings(
+    learned = calibrate_on_recordings(
         args.files,
         bundle_path=args.bundle,
         runtime=args.runtime or "auto",
         channel=1 if args.channel is None else args.channel,
+        reference_channel=args.reference_channel,
         from_s=args.from_s or 0.0,
         to_s=args.to_s,
         accept_anyway=args.accept_anyway,
         progress=Progress(sys.stderr),
     )
-    site.save(args.out)
-    return site, args.out
+    learned.site.save(args.out)
+    return learned, args.out
 
 
-def _calibrate_live(args: argparse.Namespace) -> tuple[SiteCalibration, Path]:
+def _calibrate_live(args: argparse.Namespace) -> tuple[Learned, Path]:
     from hydroear.app.calibrate import Goal, LiveCalibration
     from hydroear.app.display import Progress
     from hydroear.app.duration import parse_duration
@@ -285,7 +289,7 @@ def _calibrate_live(args: argparse.Namespace) -> tuple[SiteCalibration, Path]:
             expected="recordings, or a sensor of a unit (--config, --sensor)",
             fix="see hydroear calibrate --help",
         )
-    of_files = ("bundle", "out", "from_s", "to_s", "channel", "runtime")
+    of_files = ("bundle", "out", "from_s", "to_s", "channel", "reference_channel", "runtime")
     _only_with("a unit", needed=("config", "sensor"), foreign=of_files, args=args)
     if (args.duration is None) == (args.nights is None):
         raise UsageError("how long?", where="calibrate", expected="either --for TIME or --nights N")
@@ -396,6 +400,9 @@ def _record(args: argparse.Namespace) -> int:
 def _add_hearing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel", type=int, default=1, metavar="N", help="channel to hear, counted from 1 (default 1)"
+    )
+    parser.add_argument(
+        "--reference-channel", type=int, metavar="N", help="channel of a microphone in the air; vetoes airborne sounds"
     )
     parser.add_argument(
         "--runtime", choices=["auto", "tflite-runtime", "litert"], default="auto", help="interpreter (default auto)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -27,16 +30,16 @@ from hydroear.outbox import Outbox
 from hydroear.score import SiteCalibration
 from hydroear.score.learner import SiteLearner
 from hydroear_train.simulate import DEMO_SITE, Span, render
-from listening import RATE_HZ, command, health, hydroear, said, write
+from listening import RATE_HZ, command, health, hydroear, json_lines, said, write
 
 
-def unit(folder: Path, recording: Path, *, speed: float = 0.0) -> Path:
+def unit(folder: Path, recording: Path, *, speed: float = 0.0, **source: Any) -> Path:
     """The configuration of a unit whose sensor plays a recording."""
     config = {
         "unit": "u",
         "bundle": str(SHIPPED_BUNDLE),
         "state_dir": str(folder / "state"),
-        "sensors": [{"id": "pipe", "source": {"type": "wav", "files": [str(recording)], "speed": speed}}],
+        "sensors": [{"id": "pipe", "source": {"type": "wav", "files": [str(recording)], "speed": speed, **source}}],
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder / "config.yaml"
@@ -144,6 +147,7 @@ def test_a_recording_that_ends_too_soon_is_told_and_what_was_heard_is_kept(tmp_p
         (["-c", "c.yaml", "--sensor", "pipe", "--for", "1h", "--nights", "2"], "either --for TIME or --nights N"),
         (["-c", "c.yaml", "--sensor", "pipe", "--for", "1h", "--channel", "2"], "takes no --channel"),
         (["-c", "c.yaml", "--sensor", "pipe", "--nights", "0"], "expected 1 or more"),
+        (["-c", "c.yaml", "--sensor", "pipe", "--for", "1h", "--reference-channel", "2"], "takes no --reference"),
         (["a.wav", "--out", "o.json"], "needs --bundle"),
         (["a.wav", "--bundle", "b", "--out", "o.json", "--for", "1h"], "takes no --for"),
     ],
@@ -160,6 +164,92 @@ def test_a_sensor_that_the_unit_has_not_is_named(tmp_path: Path) -> None:
     done = hydroear("calibrate", "-c", config, "--sensor", "pump", "--for", "1h")
     assert done.returncode == 2
     assert "no sensor 'pump'; expected one of pipe" in done.stderr
+
+
+AIR_S = (30.0, 80.0)
+"""Between these times something in the air is louder on the pipe than the pipe is."""
+
+
+def with_a_sound_in_the_air(seconds: float = 180.0) -> np.ndarray:
+    """A pipe that is well, shape (n, 2): the reference channel hears the air alone, and louder."""
+    own = health(seconds)
+    air = np.random.default_rng(5).normal(scale=3.0 * own.std(), size=len(own)).astype(np.float32)
+    time_s = np.arange(len(own)) / RATE_HZ
+    air[(time_s < AIR_S[0]) | (time_s >= AIR_S[1])] = 0.0
+    own_noise = np.random.default_rng(6).normal(scale=1e-4, size=len(own)).astype(np.float32)
+    return np.stack([own + air, 3.0 * air + own_noise], axis=1)
+
+
+def of_what_is_well(folder: Path) -> SiteCalibration:
+    """What is learned of the same pipe with nothing in the air."""
+    files = (write(folder / "before.wav", health(180.0)[: 30 * RATE_HZ]),)
+    files += (write(folder / "after.wav", health(180.0)[80 * RATE_HZ :]),)
+    done = hydroear("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", folder / "well.json", *files)
+    assert done.returncode == 0, done.stderr
+    return SiteCalibration.load(folder / "well.json")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_a_unit_would_veto_is_not_learned(tmp_path: Path, live: bool) -> None:
+    recording = write(tmp_path / "both.wav", with_a_sound_in_the_air(), subtype="FLOAT")
+    on_files = ("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", tmp_path / "site.json", recording, "--json")
+    if live:
+        config = unit(tmp_path, recording, reference_channel=2)
+        done = calibrate(config, "--for", "115s", "--json")
+        assert re.search(r"pipe: left out: \d+ % of what the pipe sounds like is a sound in the air", done.stderr)
+    else:
+        done = hydroear(*on_files, "--reference-channel", 2)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    site, well = SiteCalibration.load(Path(told["out"])), of_what_is_well(tmp_path)
+
+    hearing = ("--bundle", SHIPPED_BUNDLE, "--reference-channel", 2, recording)
+    (summary,) = json_lines(hydroear("replay", "--json", *hearing).stdout, "summary")
+    assert summary["windows_skipped"] == pytest.approx((AIR_S[1] - AIR_S[0]) / 0.96, abs=3)
+    (cause,), (left_out,) = told["left_out"].keys(), told["left_out"].values()
+    assert (cause, site.windows) == ("airborne", told["windows"])
+    if live:
+        assert left_out == summary["windows_skipped"]
+    else:
+        share = summary["windows_skipped"] / (summary["windows_skipped"] + summary["windows_scored"])
+        assert left_out / (left_out + site.windows) == pytest.approx(share, abs=0.02)
+    assert site.fused.conditions == pytest.approx((115.0 if live else 130.0) / 60.0, abs=0.1)
+    assert site.level_db == pytest.approx(well.level_db, abs=0.2)
+    assert np.abs(site.band_mean - well.band_mean).max() < 0.5
+
+    deceived = hydroear(*on_files, "--accept-anyway")
+    assert json.loads(deceived.stdout)["left_out"] == {}
+    assert json.loads(deceived.stdout)["level_db"] > well.level_db + 2.0
+
+
+def test_what_is_too_sick_to_score_is_not_learned_and_told_to_people_too(tmp_path: Path) -> None:
+    samples = health(60.0).copy()
+    samples[20 * RATE_HZ : 40 * RATE_HZ] *= 1000.0
+    recording = write(tmp_path / "clipped.wav", samples.clip(-1.0, 1.0))
+    live = calibrate(unit(tmp_path, recording), "--for", "35s")
+    assert live.returncode == 0, live.stderr
+    assert "pipe: left out: " in live.stderr
+    assert "of the samples are clipped: lower the gain" in live.stderr
+    told = re.search(r"left out, because a unit would not score them: (\d+) clipped\n", live.stdout)
+    assert told is not None
+    assert int(told[1]) == pytest.approx(20.0 / 0.96, abs=2)
+    on_files = ("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", tmp_path / "site.json", recording)
+    again = hydroear(*on_files)
+    assert re.search(r": \d+ clipped\n", again.stdout), again.stdout
+    quietest_db = SiteCalibration.load(tmp_path / "state" / "site" / "pipe.json").quietest_db
+    assert SiteCalibration.load(tmp_path / "site.json").quietest_db == pytest.approx(quietest_db, abs=1.0)
+    nothing = hydroear(*on_files, "--from-s", 21, "--to-s", 39)
+    assert nothing.returncode == 1
+    assert re.search(r"no window between 21 s and 39 s that a unit would score: \d+ clipped; ", nothing.stderr)
+
+
+def test_a_reference_that_is_dead_is_told_and_the_pipe_learned_all_the_same(tmp_path: Path) -> None:
+    samples = np.stack([health(60.0), 0.0 * health(60.0)], axis=1)
+    config = unit(tmp_path, write(tmp_path / "both.wav", samples), reference_channel=2)
+    done = calibrate(config, "--for", "50s", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["left_out"] == {}
+    assert "pipe: the reference channel cannot veto: the audio stands still" in done.stderr
 
 
 def test_the_night_hours_are_the_settings_and_nights_are_learned_in_them_alone(tmp_path: Path) -> None:

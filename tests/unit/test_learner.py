@@ -14,7 +14,7 @@ from hydroear.dsp import FrontEnd, Window
 from hydroear.errors import CalibrationError
 from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
 from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
-from hydroear.score.learner import SiteLearner
+from hydroear.score.learner import STILL, SiteLearner
 from hydroear_train.simulate import DEMO_SITE, Span, quiet_scene, render
 
 SCORER = Scorer(read_bundle(SHIPPED_BUNDLE), choose_runtime())
@@ -127,9 +127,12 @@ def test_learning_goes_on_after_a_restart_where_it_was_saved(normal: list[Window
     first = SiteLearner(BUNDLE, capacity=64)
     for window in normal[:300]:
         first.hear(window, night="2025-07-03")
+    for why in ("airborne", "clipped", "airborne"):
+        first.leave_out(why)
     first.save(file)
     second = SiteLearner.load(file, BUNDLE)
     assert (second.heard_s, second.nights, second.windows) == (first.heard_s, first.nights, first.windows)
+    assert second.left_out == {"airborne": 2, "clipped": 1}
     for learner in (first, second):
         learner.restart()
         for window in normal[300:]:
@@ -162,9 +165,9 @@ def test_too_little_audio_is_refused(normal: list[Window]) -> None:
 
 def test_digital_silence_is_refused_but_a_moment_of_it_is_left_out(normal: list[Window]) -> None:
     learner = taught(normal)
-    learner.hear(replace(normal[-1], level_db=None))
+    learner.leave_out(STILL)
     assert learner.finish(SCORER).windows == len(normal)
-    for silent in windows(np.zeros(16000 * 20, np.float32)):
-        learner.hear(silent)
+    for _ in windows(np.zeros(16000 * 20, np.float32)):
+        learner.leave_out(STILL)
     with pytest.raises(CalibrationError, match="digital silence"):
         learner.finish(SCORER)

@@ -6,7 +6,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from hydroear.app.display import Progress
-from hydroear.app.pipeline import front_end_of
+from hydroear.app.intake import Examined, Intake
 from hydroear.app.zone import night_hours
-from hydroear.audio import Gap, open_recording
+from hydroear.audio import Block, Gap, open_recording
 from hydroear.audio.flatline import Flatline
 from hydroear.capture import RecordingSource, Source, open_source
 from hydroear.config import schema
@@ -74,6 +75,28 @@ class Goal:
         return f"{minutes // 60} h {minutes % 60} min left" if minutes >= 60 else f"{minutes} min left"
 
 
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What came of a calibration.
+
+    Attributes
+    ----------
+    site
+        The site.
+    left_out
+        Windows that a unit would not score and that were not learned from, by why, in a word; they overlap as those do
+        that were learned from.
+    """
+
+    site: SiteCalibration
+    left_out: Mapping[str, int]
+
+
+def in_words(left_out: Mapping[str, int]) -> str:
+    """How many windows were left out, and why."""
+    return ", ".join(f"{count} {why}" for why, count in sorted(left_out.items()))
+
+
 class LiveCalibration:
     """Learns a sensor's site from its source; goes on where it was after a restart.
 
@@ -107,12 +130,13 @@ class LiveCalibration:
         self._path = config.learning_path(self._sensor)
         self._hours = night_hours(config.night)
         self._stopping = False
+        self._warned: set[str] = set()
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from a signal handler."""
         self._stopping = True
 
-    def run(self, *, accept_anyway: bool, progress: Progress) -> SiteCalibration:
+    def run(self, *, accept_anyway: bool, progress: Progress) -> Learned:
         """Hear what the goal asks for, and write the sensor's calibration.
 
         Raises
@@ -146,23 +170,27 @@ class LiveCalibration:
             # What a unit followed since the calibration before says nothing about this one.
             config.adaptation_path(sensor).unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
-        return site
+        return Learned(site, learner.left_out)
 
     def _listen(self, source: Source, learner: SiteLearner, spec: FrontEndSpec, progress: Progress) -> None:
-        stream = Stream(source, spec)
+        reference = self._sensor.source.reference_channel is not None
+        intake = Intake(spec, rate_hz=source.rate_hz, where=source.name, reference=reference)
         saved_s = time.monotonic()
-        warned: set[str] = set()
-        for windows in stream:
+        while (piece := source.read()) is not None:
             if self._stopping:
                 self._give_up("stopped", learner)
-            for problem in self._problems(windows, stream):
-                if problem not in warned:
-                    warned.add(problem)
-                    log.warning("%s: %s", self._sensor.id, problem)
+            heard: list[Examined] = []
+            if isinstance(piece, Gap):
+                intake.lose(piece)
+                self._warn(piece.reason, f"audio lost: {piece.reason}")
+            else:
+                heard = intake.hear(piece)
             night = self._hours.night_of(datetime.now(UTC)) if self._goal.nights is not None else None
+            if self._goal.nights is not None and clock_quality() == "unsynchronised":
+                self._warn("clock", "the clock is not synchronised: nights may be other hours")
             if self._goal.nights is None or night is not None:
-                for window in windows:
-                    learner.hear(window, night=None if night is None else night.isoformat())
+                for examined in heard:
+                    self._take(examined, learner, None if night is None else night.isoformat())
             nights = self._nights(learner)
             share, left = self._goal.share(learner, nights), self._goal.left(learner, nights)
             progress(f"hearing {self._sensor.id}, {left}", min(0.999, share))
@@ -173,17 +201,26 @@ class LiveCalibration:
                 learner.save(self._path)
         self._give_up("the recordings ended", learner)
 
-    def _problems(self, windows: Sequence[Window], stream: Stream) -> Iterator[str]:
-        if stream.lost:
-            yield f"audio lost: {stream.lost}"
-        if any(window.level_db is None for window in windows):
-            yield "the audio stands still: digital silence, a dead cable or a stuck converter"
-        if self._goal.nights is not None and clock_quality() == "unsynchronised":
-            yield "the clock is not synchronised: nights may be other hours"
+    def _take(self, examined: Examined, learner: SiteLearner, night: str | None) -> None:
+        """Learn from a window that a unit would score; take note of another."""
+        if examined.unfit:
+            learner.leave_out(examined.unfit)
+            self._warn(examined.unfit, f"left out: {examined.reason}")
+            return
+        learner.hear(examined.window, night=night)
+        if examined.ailment is not None:
+            self._warn(f"slightly {examined.ailment.cause}", examined.ailment.text)
+
+    def _warn(self, cause: str, text: str) -> None:
+        """Log a problem, the first time."""
+        if cause not in self._warned:
+            self._warned.add(cause)
+            log.warning("%s: %s", self._sensor.id, text)
 
     def _give_up(self, why: str, learner: SiteLearner) -> None:
         raise CalibrationError(
-            f"{why} after {learner.heard_s:.0f} s of audio",
+            f"{why} after {learner.heard_s:.0f} s of audio"
+            + (f" and windows left out: {in_words(learner.left_out)}" if learner.left_out else ""),
             where=self._path,
             expected=f"more: {self._goal.left(learner, self._nights(learner))}",
             fix="give the same command to go on",
@@ -191,45 +228,6 @@ class LiveCalibration:
 
     def _nights(self, learner: SiteLearner) -> int:
         return 0 if self._goal.nights is None else count_nights(learner, self._hours, datetime.now(UTC))
-
-
-class Stream:
-    """The windows of each piece of a source, if any; those that stood still have no level.
-
-    Parameters
-    ----------
-    source
-        What is heard.
-    spec
-        The front end of the bundle.
-
-    Attributes
-    ----------
-    lost
-        Why audio was lost last; empty if it was not.
-    """
-
-    def __init__(self, source: Source, spec: FrontEndSpec) -> None:
-        self._source = source
-        self._front_end = front_end_of(spec, rate_hz=source.rate_hz, where=source.name)
-        self._flatline = Flatline(source.rate_hz)
-        self.lost = ""
-
-    def __iter__(self) -> Iterator[list[Window]]:
-        rate_hz = self._source.rate_hz
-        while (piece := self._source.read()) is not None:
-            windows: list[Window] = []
-            if isinstance(piece, Gap):
-                self.lost = piece.reason
-                self._front_end.lose(piece.length)
-            else:
-                samples = piece.samples[:, 0]
-                self._flatline.push(samples, piece.first_index)
-                for window in self._front_end.push(samples):
-                    first, end = math.floor(window.start_s * rate_hz), math.ceil(window.end_s * rate_hz)
-                    still = self._flatline.overlaps(first, end, known_end=end)
-                    windows.append(replace(window, level_db=None) if still else window)
-            yield windows
 
 
 def count_nights(learner: SiteLearner, hours: NightHours, now: datetime) -> int:
@@ -274,11 +272,12 @@ def calibrate_on_recordings(
     bundle_path: Path,
     runtime: str,
     channel: int,
+    reference_channel: int | None,
     from_s: float,
     to_s: float | None,
     accept_anyway: bool,
     progress: Progress,
-) -> SiteCalibration:
+) -> Learned:
     """Learn a site from recordings of it in health.
 
     Parameters
@@ -291,6 +290,8 @@ def calibrate_on_recordings(
         Which interpreter.
     channel
         Which channel, counted from 1.
+    reference_channel
+        Channel of a microphone in the air, which vetoes airborne sounds; None without one.
     from_s, to_s
         The stretch of every file to learn from.
     accept_anyway
@@ -309,18 +310,29 @@ def calibrate_on_recordings(
         )
     bundle = read_bundle(bundle_path)
     scorer = Scorer(bundle, choose_runtime(runtime))
-    sources = [RecordingSource([file], channel=channel) for file in files]
+    sources = [RecordingSource([file], channel=channel, reference_channel=reference_channel) for file in files]
     spec = bundle.front_end
     if sum(_seconds(file) for file in files) < _SHORT_WINDOWS * spec.window_s:
         spec = replace(spec, window_hop_frames=max(1, spec.window_frames // _DENSE))
-    segments = []
+    segments: list[list[Window]] = []
+    left_out: Counter[str] = Counter()
     for number, (source, file) in enumerate(zip(sources, files, strict=True)):
         progress(f"reading {file.name}", number / len(files))
-        segments.append(_windows(source, file, spec, from_s, math.inf if to_s is None else to_s))
+        windows, others = _windows(
+            source,
+            file,
+            spec,
+            reference=reference_channel is not None,
+            from_s=from_s,
+            to_s=math.inf if to_s is None else to_s,
+        )
+        segments.append(windows)
+        left_out += others
     site = calibrate(segments, scorer, progress=partial(progress, "learning"))
-    once_a_hop = slice(None, None, bundle.front_end.window_hop_frames // spec.window_hop_frames)
-    windows = [window for segment in segments for window in segment][once_a_hop]
-    return replace(site, accepted=judge(windows, site, scorer, accept_anyway=accept_anyway))
+    dense = bundle.front_end.window_hop_frames // spec.window_hop_frames
+    once_a_hop = [window for segment in segments for window in segment if window.index % dense == 0]
+    accepted = judge(once_a_hop, site, scorer, accept_anyway=accept_anyway)
+    return Learned(replace(site, accepted=accepted), left_out)
 
 
 def _seconds(file: Path) -> float:
@@ -328,32 +340,56 @@ def _seconds(file: Path) -> float:
         return recording.frames / recording.rate_hz
 
 
-def _windows(source: RecordingSource, file: Path, spec: FrontEndSpec, from_s: float, to_s: float) -> list[Window]:
-    front_end = front_end_of(spec, rate_hz=source.rate_hz, where=file)
+def _stretch(source: RecordingSource, file: Path, from_s: float, to_s: float) -> Iterator[Block]:
+    """The audio between two times, as a stream that begins with it; an error where it stands still."""
     flatline = Flatline(source.rate_hz)
-    windows: list[Window] = []
+    begin: int | None = None
     while (piece := source.read()) is not None:
         time_s = np.arange(piece.first_index, piece.end_index) / source.rate_hz
         inside = np.flatnonzero((from_s <= time_s) & (time_s < to_s))
-        if not len(inside):
-            continue
-        samples, first_index = piece.samples[inside, 0], piece.first_index + int(inside[0])
-        flatline.push(samples, first_index)
-        still_index = flatline.first_in(first_index, piece.end_index)
-        if still_index is not None:
-            raise CalibrationError(
-                f"the audio stands still at {still_index / source.rate_hz:.1f} s: digital silence, a dead cable or a "
-                "stuck converter",
-                where=file,
-                expected="the sound of a pipe throughout",
-                fix="check the sensor and its cable and record again, or leave this stretch out with --from-s, --to-s",
-            )
-        windows += front_end.push(samples)
+        if len(inside):
+            first_index = piece.first_index + int(inside[0])
+            begin = first_index if begin is None else begin
+            flatline.push(piece.samples[inside, 0], first_index)
+            still_index = flatline.first_in(first_index, piece.end_index)
+            if still_index is not None:
+                raise CalibrationError(
+                    f"the audio stands still at {still_index / source.rate_hz:.1f} s: digital silence, a dead cable or "
+                    "a stuck converter",
+                    where=file,
+                    expected="the sound of a pipe throughout",
+                    fix="check the sensor and its cable and record again, or leave this stretch out with --from-s, "
+                    "--to-s",
+                )
+            yield replace(piece, samples=piece.samples[inside], first_index=first_index - begin)
+
+
+def _windows(
+    source: RecordingSource, file: Path, spec: FrontEndSpec, *, reference: bool, from_s: float, to_s: float
+) -> tuple[list[Window], Counter[str]]:
+    """The windows of a stretch that a unit would score, and why the others are left out."""
+    intake = Intake(spec, rate_hz=source.rate_hz, where=file, reference=reference)
+    windows: list[Window] = []
+    left_out: Counter[str] = Counter()
+    for block in _stretch(source, file, from_s, to_s):
+        for examined in intake.hear(block):
+            if examined.unfit:
+                left_out[examined.unfit] += 1
+            else:
+                windows.append(examined.window)
     if not windows:
+        stretch = f"between {from_s:g} s and {'the end' if math.isinf(to_s) else f'{to_s:g} s'}"
+        if left_out:
+            raise CalibrationError(
+                f"no window {stretch} that a unit would score: {in_words(left_out)}",
+                where=file,
+                expected="the sound of a pipe",
+                fix="check the sensor, or give another stretch",
+            )
         raise CalibrationError(
-            f"no whole window between {from_s:g} s and {'the end' if math.isinf(to_s) else f'{to_s:g} s'}",
+            f"no whole window {stretch}",
             where=file,
             expected=f"at least {spec.window_s:.2f} s of audio",
             fix="give a longer stretch",
         )
-    return windows
+    return windows, left_out

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hydroear.app.intake import AIRBORNE, Examined, Intake
 from hydroear.audio import Block, Gap
-from hydroear.audio.vitals import VitalSigns
 from hydroear.config.schema import Decision
 from hydroear.decide import Decider, Miss, Policy, State
-from hydroear.dsp import CommonSound, Flutter, FrontEnd, FrontEndSpec, ReferencedFrontEnd, Window
-from hydroear.errors import AudioError
-from hydroear.health import Ailment, Cause, Condition, Liveness, examine
+from hydroear.dsp import Flutter, FrontEndSpec, Window
+from hydroear.health import Ailment, Cause, Condition, Liveness
 from hydroear.score import SiteScorer
 from hydroear.score.floor import FloorWatch
-
-AIRBORNE_SHARE = 0.5
-"""From this share of its power on, a window is more what is in the air than what is on the pipe.
-
-Chance makes less than 0.02 of it, and delay and echoes only make it smaller, so that it takes a sound that really is in
-the air. But a leak is in the air as well where the pipe radiates it: so a window is airborne only if what both channels
-hear is also louder in the reference.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,20 +100,6 @@ def policy(settings: Decision, spec: FrontEndSpec, *, normal_flutter: float) -> 
     )
 
 
-def front_end_of(spec: FrontEndSpec, *, rate_hz: int, where: object) -> FrontEnd:
-    """The front end for a source.
-
-    Raises
-    ------
-    AudioError
-        If the rate cannot carry its band; says where.
-    """
-    try:
-        return FrontEnd(spec, input_rate_hz=rate_hz)
-    except AudioError as error:
-        raise AudioError(error.what, where=where, expected=error.expected, fix=error.fix) from error
-
-
 class Pipeline:
     """Hears one sensor.
 
@@ -175,7 +151,7 @@ class Pipeline:
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._night_only = decision.night_only
-        self._front_end = front_end_of(spec, rate_hz=rate_hz, where=sensor)
+        self._intake = Intake(spec, rate_hz=rate_hz, where=sensor, reference=reference, quietest_db=scorer.quietest_db)
         rules = policy(decision, spec, normal_flutter=scorer.normal_flutter)
         rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
         self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
@@ -185,9 +161,6 @@ class Pipeline:
         self._flutter = None
         if rules.min_flutter is not None or rules.max_flutter is not None:
             self._flutter = Flutter(spec, scorer.normal_db)
-        self._vital_signs = VitalSigns(rate_hz)
-        self._referenced = ReferencedFrontEnd(self._front_end) if reference else None
-        self._reference_signs = VitalSigns(rate_hz)
         self._reasons = _reasons(decision)
         self._deaf_windows = 0
         self._resting = False
@@ -199,23 +172,18 @@ class Pipeline:
     @property
     def windows_skipped(self) -> int:
         """Windows that were not scored: they held lost audio, or audio that can't be that of a pipe or is not."""
-        return self._front_end.windows_skipped + self._deaf_windows + self.windows_vetoed
+        return self._intake.windows_lost + self._deaf_windows + self.windows_vetoed
 
     def hear(self, piece: Block | Gap, *, night: bool = True) -> list[Report]:
         """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel; is it heard by night?"""
         self._resting = self._night_only and not night
         if isinstance(piece, Gap):
             return [self._lose(piece)]
-        samples = piece.samples[:, 0]
-        self._vital_signs.push(samples, piece.first_index)
-        if self._referenced is None:
-            return [self._judge(window) for window in self._front_end.push(samples)]
-        self._reference_signs.push(piece.samples[:, 1], piece.first_index)
-        return [self._judge(window, common) for window, common in self._referenced.push(piece.samples)]
+        return [self._judge(examined) for examined in self._intake.hear(piece)]
 
     def _lose(self, gap: Gap) -> Report:
         self.gaps += 1
-        (self._referenced or self._front_end).lose(gap.length)
+        self._intake.lose(gap)
         position_s = gap.end_index / self._rate_hz
         previous = self._decider.state
         reason = f"{gap.length / self._rate_hz:.2f} s of audio lost: {gap.reason}"
@@ -229,13 +197,8 @@ class Pipeline:
             condition=self.liveness.lose(position_s, reason),
         )
 
-    def _judge(self, window: Window, common: CommonSound | None = None) -> Report:
-        previous = self._decider.state
-        first = math.floor(window.start_s * self._rate_hz)
-        end = math.ceil(window.end_s * self._rate_hz)
-        ailment = examine(self._vital_signs.of(first, end), window.level_db, quietest_db=self._scorer.quietest_db)
-        if ailment is None and common is not None:
-            ailment = self._examine_reference(first, end)
+    def _judge(self, examined: Examined) -> Report:
+        previous, window, ailment = self._decider.state, examined.window, examined.ailment
         condition = self.liveness.hear(window.end_s, ailment)
         report = partial(
             Report,
@@ -247,15 +210,12 @@ class Pipeline:
             ailment=ailment,
             condition=condition,
         )
-        if ailment is not None and ailment.deafening:
-            self._deaf_windows += 1
-            return report(state=self._decider.miss(window.end_s, Miss.FLAT), reason=ailment.text)
-        if common is not None and _airborne(common):
-            self.windows_vetoed += 1
-            return report(
-                state=self._decider.miss(window.end_s, Miss.DROWNED),
-                reason=f"{100 * common.share:.0f} % of what the pipe sounds like is a sound in the air: not scored",
-            )
+        if examined.miss is not None:
+            if examined.unfit == AIRBORNE:
+                self.windows_vetoed += 1
+            else:
+                self._deaf_windows += 1
+            return report(state=self._decider.miss(window.end_s, examined.miss), reason=examined.reason)
         began_s = time.perf_counter()
         score = self._scorer.score(window)
         score_ms = 1e3 * (time.perf_counter() - began_s)
@@ -289,13 +249,6 @@ class Pipeline:
         flutter = None if self._flutter is None else self._flutter(window.features)
         return self._decider.hear(window.end_s, score, floor_decades=floor_decades, flutter=flutter), floor_db
 
-    def _examine_reference(self, first: int, end: int) -> Ailment | None:
-        """What keeps the reference channel from vetoing; the pipe is scored without it."""
-        found = examine(self._reference_signs.of(first, end), 0.0, quietest_db=None)
-        if found is None or not found.deafening:
-            return None
-        return replace(found, deafening=False, text=f"the reference channel cannot veto: {found.text}")
-
     def _reason(self, state: State) -> str:
         decider = self._decider
         if state is State.WARNING and not decider.leaklike:
@@ -316,7 +269,3 @@ def _reasons(rules: Decision) -> dict[State, str]:
         State.NOISY: "something louder than the pipe drowns it",
         State.FAULT: "hears nothing that could be scored",
     }
-
-
-def _airborne(common: CommonSound) -> bool:
-    return common.share >= AIRBORNE_SHARE and common.louder_db is not None and common.louder_db >= 0.0

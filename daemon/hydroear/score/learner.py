@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,10 @@ CAPACITY = 2048
 MAX_SILENT_SHARE = 0.01
 """Share of digital silence beyond which nothing is learned. A choice: a sensor drops out for moments, not minutes."""
 
-_SCHEMA = "hydroear/learning/1"
+STILL = "flat"
+"""Why a window is left out in which the audio stands still, in a word."""
+
+_SCHEMA = "hydroear/learning/2"
 
 
 class SiteLearner:
@@ -49,6 +53,8 @@ class SiteLearner:
         Length of the audio heard, each moment counted once.
     nights
         How much of that was heard in each night, in seconds, by the night's name.
+    left_out
+        Windows that were not learned from, by why, in a word.
     """
 
     def __init__(self, bundle: Bundle, *, capacity: int = CAPACITY) -> None:
@@ -58,7 +64,6 @@ class SiteLearner:
         self._kept = 0
         self._stride = 1
         self._windows = 0
-        self._silent = 0
         self._closed_conditions = 0.0
         self._stretch_s = 0.0
         self._end_s: float | None = None
@@ -67,6 +72,7 @@ class SiteLearner:
         self._floors_db: list[NDArray[np.float32]] = []
         self.heard_s = 0.0
         self.nights: dict[str, float] = {}
+        self.left_out: Counter[str] = Counter()
 
     @property
     def windows(self) -> int:
@@ -79,10 +85,8 @@ class SiteLearner:
         return self._closed_conditions + (max(1.0, self._stretch_s / CONDITION_S) if self._stretch_s else 0.0)
 
     def hear(self, window: Window, *, night: str | None = None) -> None:
-        """Take the next window of the stream, its level None if it stood still; and the name of its night, if any."""
-        if window.level_db is None:
-            self._silent += 1
-            return
+        """Take the next window of the stream that a unit would score; and the name of its night, if any."""
+        assert window.level_db is not None
         self._count(window, night)
         self._hear_floor(window)
         if self._windows % self._stride == 0:
@@ -93,6 +97,10 @@ class SiteLearner:
                 self._levels_db[self._kept] = window.level_db
                 self._kept += 1
         self._windows += 1
+
+    def leave_out(self, why: str) -> None:
+        """Take note of a window that a unit would not score: what it must not judge it must not learn from."""
+        self.left_out[why] += 1
 
     def restart(self) -> None:
         """Take note that the stream begins anew: what comes next is another stretch of audio."""
@@ -143,7 +151,7 @@ class SiteLearner:
         CalibrationError
             If there is too little audio, too much digital silence, or if the site cannot pass for healthy.
         """
-        silent_share = self._silent / max(1, self._silent + self._windows)
+        silent_share = self.left_out[STILL] / max(1, self.left_out[STILL] + self._windows)
         if silent_share > MAX_SILENT_SHARE:
             raise CalibrationError(
                 f"{100 * silent_share:.1f} % of the windows hold digital silence",
@@ -190,10 +198,12 @@ class SiteLearner:
                 features=self._features[: self._kept],
                 levels_db=self._levels_db[: self._kept],
                 floors_db=self._floors(),
-                counts=np.array([len(self._features), self._stride, self._windows, self._silent]),
+                counts=np.array([len(self._features), self._stride, self._windows]),
                 heard_s=np.array([self.heard_s, self.conditions]),
                 nights=np.array(list(self.nights), dtype=np.str_),
                 nights_s=np.array(list(self.nights.values()), dtype=np.float64),
+                left_out=np.array(list(self.left_out), dtype=np.str_),
+                left_out_windows=np.array(list(self.left_out.values()), dtype=np.int64),
             )
 
     @classmethod
@@ -211,7 +221,7 @@ class SiteLearner:
                 state = {name: file[name] for name in file.files}
             if str(state["schema"]) != _SCHEMA:
                 raise ValueError(f"schema {str(state['schema'])!r}")
-            capacity, stride, windows, silent = (int(count) for count in state["counts"])
+            capacity, stride, windows = (int(count) for count in state["counts"])
             heard_s, conditions = (float(value) for value in state["heard_s"])
             begun_with = str(state["bundle_sha256"])
             if begun_with == bundle.sha256:
@@ -221,11 +231,13 @@ class SiteLearner:
                 learner._levels_db[:kept] = state["levels_db"]
                 if not (np.isfinite(state["features"]).all() and np.isfinite(state["floors_db"]).all()) or stride < 1:
                     raise ValueError("a number in it cannot be")
-                learner._kept, learner._stride, learner._windows, learner._silent = kept, stride, windows, silent
+                learner._kept, learner._stride, learner._windows = kept, stride, windows
                 learner._closed_conditions, learner.heard_s = conditions, heard_s
                 learner._floors_db = list(state["floors_db"].reshape(-1, bundle.front_end.n_mels))
                 nights = zip(state["nights"].tolist(), state["nights_s"].tolist(), strict=True)
                 learner.nights = {str(night): float(night_s) for night, night_s in nights}
+                left_out = zip(state["left_out"].tolist(), state["left_out_windows"].tolist(), strict=True)
+                learner.left_out = Counter({str(why): int(count) for why, count in left_out})
                 return learner
         except OSError as error:
             raise CalibrationError(f"cannot be read ({error.strerror})", where=path, fix=fix) from error

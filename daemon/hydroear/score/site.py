@@ -450,7 +450,8 @@ def calibrate(
     Parameters
     ----------
     segments
-        Windows of each uninterrupted stretch of audio, in order, however much they overlap.
+        Windows of each stretch of audio, in order, however much they overlap. Where some are left out, the time that
+        only they covered does not count.
     scorer
         The bundle at work.
     progress
@@ -462,7 +463,7 @@ def calibrate(
         If there is too little audio, or digital silence in it.
     """
     windows = [window for segment in segments for window in segment]
-    durations_s = [segment[-1].end_s - segment[0].start_s for segment in segments if segment]
+    durations_s = [_covered_s(segment) for segment in segments if segment]
     conditions = sum(max(1.0, duration_s / CONDITION_S) for duration_s in durations_s)
     floors_db = [_floors_of(segment, hop_s=scorer.bundle.front_end.window_hop_s) for segment in segments if segment]
     return learn(
@@ -473,6 +474,12 @@ def calibrate(
         floors_db=np.concatenate(floors_db) if floors_db else np.zeros((0, 0), np.float32),
         progress=progress,
     )
+
+
+def _covered_s(segment: Sequence[Window]) -> float:
+    """Time that windows cover, each moment counted once."""
+    ends_s = [segment[0].start_s, *(window.end_s for window in segment)]
+    return sum(window.end_s - max(window.start_s, end_s) for window, end_s in zip(segment, ends_s, strict=False))
 
 
 def _floors_of(segment: Sequence[Window], *, hop_s: float) -> NDArray[np.float32]:
