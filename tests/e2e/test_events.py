@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import soundfile
 import yaml
 
+from hydroear.app.zone import night_hours
+from hydroear.config.schema import Night
 from hydroear.model import SHIPPED_BUNDLE
 from hydroear.outbox import Outbox
 from listening import DECISION, LEAK, RATE_HZ, Samples, health, hydroear, said, scene, write
@@ -94,3 +97,16 @@ def test_a_site_is_followed_while_it_is_quiet(tmp_path: Path, site: Path) -> Non
     shift = json.loads(remembered.read_text())["shift"]
     assert shift != 0.0
     assert abs(shift) < 0.01, "a minute is nothing against days"
+
+
+def test_a_night_goes_on_after_a_restart(tmp_path: Path, site: Path) -> None:
+    now = datetime.now(UTC).astimezone(night_hours(Night()).zone)
+    begin, end = now - timedelta(hours=2), now + timedelta(hours=2)
+    hours = {"from": f"{begin:%H:%M}", "to": f"{end:%H:%M}"}
+    heard = []
+    for _ in range(2):
+        assert not run(tmp_path, site, health(30.0), night=hours)
+        remembered = json.loads((tmp_path / "state" / "site" / f"{SENSOR}.night.json").read_text())
+        heard.append(sum(remembered["histogram"]))
+    assert heard[0] > 25
+    assert heard[1] == 2 * heard[0]

@@ -1,17 +1,24 @@
 """Minimum-night levels are what was heard in the small hours by the clock on the wall, or say why they are none."""
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from hydroear.app.night import night_message
+from hydroear.app import night as app
+from hydroear.app.night import SAVE_EVERY_S, NoiseLogger, night_message
 from hydroear.mqtt.payloads import Stamp
 from hydroear.score.night import Night, NightHours, NightWatch
+from hydroear.score.sitefile import site_file
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOURS = NightHours(time(2), time(4), BERLIN)
@@ -122,6 +129,148 @@ def test_a_clock_that_jumps_ends_the_night_and_tells_that_it_cannot_be_trusted()
     back = watch.hear(begin, -60.0, clock_trusted=lambda: False)
     assert back is not None
     assert back.night == date(2025, 7, 3)
+
+
+DAY = date(2025, 7, 3)
+BEGIN, END = HOURS.bounds(DAY)
+
+
+def logger(folder: Path, hours: NightHours = HOURS, *, hop_s: float = HOP_S) -> NoiseLogger:
+    return NoiseLogger(folder / "site" / "pipe.night.json", hours, window_hop_s=hop_s)
+
+
+def log_levels(
+    noise: NoiseLogger, begin: datetime, levels_db: Sequence[float | None], *, clock_trusted: bool = True
+) -> list[Night]:
+    """Let it hear a window every ten seconds; the nights that are over meanwhile."""
+    nights = []
+    for number, level_db in enumerate(levels_db):
+        night = noise.hear(begin + number * timedelta(seconds=HOP_S), level_db, clock_trusted=lambda: clock_trusted)
+        nights += [] if night is None else [night]
+    return nights
+
+
+@pytest.mark.parametrize("ends_in_time", [True, False], ids=["stopped", "killed"])
+def test_a_restart_loses_nothing_of_a_night_and_a_kill_five_minutes_at_most(tmp_path: Path, ends_in_time: bool) -> None:
+    levels_db: list[float | None] = np.random.default_rng(2).normal(-60.0, 3.0, 720).tolist()
+    levels_db[100:120] = [None] * 20
+    first = logger(tmp_path)
+    assert log_levels(first, BEGIN, levels_db[:400], clock_trusted=False) == []
+    if ends_in_time:
+        first.save()
+    second = logger(tmp_path)
+    assert log_levels(second, BEGIN + 400 * timedelta(seconds=HOP_S), levels_db[400:]) == []
+    (night,) = log_levels(second, END, [-20.0, -20.0])
+    whole = night_of(levels_db)
+    assert not night.clock_trusted
+    lost = 0 if ends_in_time else 400 % 30
+    assert sum(night.histogram) == sum(whole.histogram) - lost
+    assert night.coverage == pytest.approx(whole.coverage - lost / 720)
+    if ends_in_time:
+        assert night == replace(whole, clock_trusted=False)
+
+
+def test_a_night_that_ended_while_the_unit_was_away_is_told_when_it_is_back_and_again_after_the_next_restart(
+    tmp_path: Path,
+) -> None:
+    first = logger(tmp_path)
+    log_levels(first, BEGIN, [-60.5] * 500)
+    first.save()
+    for _ in range(2):
+        noise = logger(tmp_path)
+        (night,) = log_levels(noise, END + timedelta(hours=3), [-20.0, -30.0])
+        assert (night.night, night.histogram) == (DAY, (500,))
+        noise.save()
+    next_begin, next_end = HOURS.bounds(DAY + timedelta(days=1))
+    noise = logger(tmp_path)
+    (again,) = log_levels(noise, next_begin, [-50.5] * 720)
+    assert again.night == DAY
+    (night,) = log_levels(noise, next_end, [-20.0])
+    assert (night.night, night.histogram) == (DAY + timedelta(days=1), (720,))
+
+
+def test_a_night_of_other_hours_or_windows_is_not_gone_on_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = logger(tmp_path)
+    log_levels(first, BEGIN, [-60.5] * 100)
+    first.save()
+    assert log_levels(logger(tmp_path, NightHours(time(1), time(4), BERLIN)), END, [-20.0]) == []
+    assert log_levels(logger(tmp_path, NightHours(time(2), time(4), UTC)), END + timedelta(days=0.5), [-20.0]) == []
+    assert log_levels(logger(tmp_path, hop_s=5.0), END, [-20.0]) == []
+    assert not caplog.records
+    assert len(log_levels(logger(tmp_path), END, [-20.0])) == 1
+
+
+def test_a_damaged_file_is_set_aside_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = logger(tmp_path)
+    log_levels(first, BEGIN, [-60.5, -59.5])
+    first.save()
+    file = tmp_path / "site" / "pipe.night.json"
+    whole = file.read_bytes()
+    for damaged in (
+        b"",
+        b"[]",
+        b"\xff",
+        whole[:-9],
+        whole.replace(b"night-watch/1", b"night-watch/7"),
+        whole.replace(b"[1, 1]", b"[1, -1]"),
+        whole.replace(b"[1, 1]", b"[0, 0]"),
+        whole.replace(b"[1, 1]", b'[1, "x"]'),
+        whole.replace(b"[1, 1]", b"[1e400, 1]"),
+        whole.replace(b"-61", b"-9999"),
+        whole.replace(b"-61", b"20"),
+        whole.replace(b"2025-07-03", b"2025-17-03"),
+        whole.replace(b'"silent": 0', b'"silent": null'),
+    ):
+        assert damaged != whole
+        file.write_bytes(damaged)
+        noise = logger(tmp_path)
+        assert "the night begins anew" in caplog.records.pop().message
+        assert [path.name for path in file.parent.iterdir()] == ["pipe.night.json.corrupt"]
+        assert (file.parent / "pipe.night.json.corrupt").read_bytes() == damaged
+        assert log_levels(noise, END, [-20.0]) == []
+
+
+def test_a_day_costs_a_card_little_and_a_quiet_one_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+
+    @contextmanager
+    def counting(path: Path, *, fix: str) -> Iterator[BinaryIO]:
+        with site_file(path, fix=fix) as out:
+            yield out
+            written.append(out.tell())
+
+    monkeypatch.setattr(app, "site_file", counting)
+    all_day = NightHours(time(2), time(1, 59), UTC)
+    begin, _ = all_day.bounds(DAY)
+    loud: list[float | None] = np.random.default_rng(3).uniform(-200.0, 20.0, 8640).tolist()
+    log_levels(logger(tmp_path / "all", all_day), begin, loud)
+    assert max(written) < 4096
+    assert len(written) <= 86400.0 / SAVE_EVERY_S
+    assert 4096 * len(written) < 5e6, "in whole blocks of a disk"
+    written.clear()
+    noise = logger(tmp_path / "usual")
+    log_levels(noise, BEGIN, [-60.5] * 720)
+    assert len(written) <= 7200.0 / SAVE_EVERY_S
+    written.clear()
+    log_levels(noise, END, [-60.5] * 7000)
+    assert len(written) <= 1
+    wild = [BEGIN, END] * 4000  # a clock that does not know what time it is
+    written.clear()
+    for moment in wild:
+        noise.hear(moment, -60.5, clock_trusted=lambda: False)
+    assert len(written) <= len(wild) * HOP_S / SAVE_EVERY_S + 1
+
+
+def test_a_disk_that_refuses_is_told_and_stops_no_night(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "site").write_text("no folder")
+    noise = logger(tmp_path)
+    caplog.clear()
+    log_levels(noise, BEGIN, [-60.5] * 720)
+    assert "cannot be written" in caplog.text
+    (night,) = log_levels(noise, END, [-20.0])
+    assert night.histogram == (720,)
 
 
 @pytest.mark.parametrize("levels_db", [[-60.5] * 720, [None] * 720, [-60.5] * 10])

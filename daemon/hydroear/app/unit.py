@@ -22,7 +22,7 @@ from hydroear import __version__
 from hydroear.app.display import Display
 from hydroear.app.follower import Follower
 from hydroear.app.live import LiveFeed
-from hydroear.app.night import night_message
+from hydroear.app.night import NoiseLogger, night_message
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
 from hydroear.app.zone import night_hours
@@ -39,7 +39,6 @@ from hydroear.mqtt import payloads, topics
 from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
-from hydroear.score.night import NightWatch
 from hydroear.service.notify import Notifier
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Ear:
     source: Source
     pipeline: Pipeline
     reporter: Reporter
-    night: NightWatch
+    night: NoiseLogger
     follower: Follower | None
     recorder: Recorder | None
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
@@ -213,7 +212,8 @@ class Unit:
             acknowledged=reporter.event is not None and reporter.event.acknowledged,
             reference=sensor.source.reference_channel is not None,
         )
-        night = NightWatch(night_hours(config.night), window_hop_s=bundle.front_end.window_hop_s)
+        hours, hop_s = night_hours(config.night), bundle.front_end.window_hop_s
+        night = NoiseLogger(config.night_path(sensor), hours, window_hop_s=hop_s)
         recorder = self._recorder(sensor.id, source.rate_hz, site, reporter.event)
         return Ear(sensor.id, source, pipeline, reporter, night, follower, recorder)
 
@@ -306,6 +306,7 @@ class Unit:
                 ear.recorder.close()
             if ear.follower is not None:
                 ear.follower.save()
+            ear.night.save()
         if self._writer is not None and not self._writer.close(WRITE_S):
             log.warning("the evidence of the last events could not be written in %g s", WRITE_S)
         if self._link is not None and not self._link.stop(DRAIN_S):

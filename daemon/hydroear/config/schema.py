@@ -306,6 +306,10 @@ class Config(Section):
         """Where it is kept how far a sensor has followed its site since the calibration."""
         return self.state_dir / "site" / f"{sensor.id}.adaptation.json"
 
+    def night_path(self, sensor: Sensor) -> Path:
+        """Where it is kept what a sensor heard of a night, or of the last one."""
+        return self.state_dir / "site" / f"{sensor.id}.night.json"
+
     @model_validator(mode="after")
     def _sensor_ids_differ(self) -> Config:
         ids = [sensor.id for sensor in self.sensors]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ MIN_COVERAGE = 0.5
 QUIETEST_PERCENT = 5.0
 """Percentile of the levels that is taken for the quietest noise: one odd window must not set it."""
 
+_SCHEMA = "hydroear/night-watch/1"
 _LOWEST_DB, _HIGHEST_DB = -200, 20
 """First and last bin of a histogram, which also hold what lies beyond."""
 
@@ -94,7 +97,7 @@ class Night:
 
 
 class NightWatch:
-    """Collects the levels of each night's windows.
+    """Collects the levels of each night's windows; a night that is over is remembered until the next one begins.
 
     Level, spread and histogram are those of leak noise loggers: R. C. Ironmonger, "Leak-noise data logger", European
     patent application EP 1 134 571 A2, 2001, ranks the most persistent noise, the quietest noise and the extent in dB
@@ -118,6 +121,7 @@ class NightWatch:
 
     def _begin(self, night: date | None) -> None:
         self._night: date | None = night
+        self._told = night is None
         self._counts = np.zeros(_HIGHEST_DB - _LOWEST_DB + 1, np.int64)
         self._silent = 0
         self._clock_trusted = True
@@ -133,9 +137,10 @@ class NightWatch:
             The night that is over with this window, if any. A clock that is set back into a night that is over begins
             that night anew.
         """
-        night = self._hours.night_of(moment)
-        ended = self._end() if night != self._night else None
-        if night != self._night:
+        night, ended = self._hours.night_of(moment), None
+        if night != self._night and not self._told:
+            ended, self._told = self._end(), True
+        if night is not None and (night != self._night or self._told):
             self._begin(night)
         if night is not None:
             self._clock_trusted = self._clock_trusted and clock_trusted()
@@ -145,9 +150,57 @@ class NightWatch:
                 self._counts[int(np.clip(np.floor(level_db), _LOWEST_DB, _HIGHEST_DB)) - _LOWEST_DB] += 1
         return ended
 
-    def _end(self) -> Night | None:
+    def to_json(self) -> str:
+        """What was heard of the night, or of the last one; empty before the first."""
         if self._night is None:
-            return None
+            return ""
+        used = np.flatnonzero(self._counts)
+        document = {
+            "schema": _SCHEMA,
+            "night": self._night.isoformat(),
+            "hours": self._hours_of(self._night),
+            "histogram_start_db": _LOWEST_DB + int(used[0]) if len(used) else _LOWEST_DB,
+            "histogram": self._counts[used[0] : used[-1] + 1].tolist() if len(used) else [],
+            "silent": self._silent,
+            "clock_trusted": self._clock_trusted,
+        }
+        return json.dumps(document)
+
+    def go_on(self, text: str) -> None:
+        """Go on from :meth:`to_json`'s form; a night that is over by the next window is told then, once more.
+
+        What was heard in other hours, or in windows of another length, is none of these nights and is forgotten.
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
+        try:
+            document: Any = json.loads(text)
+            if document["schema"] != _SCHEMA:
+                raise ValueError(f"schema {document['schema']!r}")
+            night = date.fromisoformat(document["night"])
+            first = document["histogram_start_db"] - _LOWEST_DB
+            histogram, silent, trusted = document["histogram"], int(document["silent"]), bool(document["clock_trusted"])
+            counts = np.zeros(_HIGHEST_DB - _LOWEST_DB + 1, np.int64)
+            counts[first : first + len(histogram)] = np.array(histogram, dtype=np.int64)
+            if first < 0 or counts.min() < 0 or silent < 0 or counts.sum() + silent < 1:
+                raise ValueError("a number in it cannot be")
+            hours = document["hours"]
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        if hours == self._hours_of(night):
+            self._begin(night)
+            self._counts, self._silent, self._clock_trusted = counts, silent, trusted
+
+    def _hours_of(self, night: date) -> list[str | float]:
+        """What tells a night from that of other settings."""
+        begin, end = self._hours.bounds(night)
+        return [begin.isoformat(), end.isoformat(), self._window_hop_s]
+
+    def _end(self) -> Night:
+        assert self._night is not None
         begin, end = self._hours.bounds(self._night)
         heard, duration_s = int(self._counts.sum()), (end - begin).total_seconds()
         windows = heard + self._silent
