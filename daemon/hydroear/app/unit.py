@@ -340,7 +340,7 @@ class Unit:
         """Whether the sensor's night is on; a clock that cannot be trusted must not make a unit sleep."""
         if not self._config.decision.night_only:
             return True
-        return clock_quality() != "synchronised" or ear.night.is_on(datetime.now(UTC))
+        return not _clock_trusted() or ear.night.is_on(datetime.now(UTC))
 
     def _tell(self, ear: Ear, report: Report) -> None:
         if report.score_ms is not None:
