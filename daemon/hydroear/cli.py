@@ -226,6 +226,7 @@ def _add_calibrate(verbs: argparse._SubParsersAction[argparse.ArgumentParser], c
 
 def _calibrate(args: argparse.Namespace) -> int:
     from hydroear.app.calibrate import in_words
+    from hydroear.score.floor import MIN_STRETCHES, STRETCH_MINUTES
 
     learned, out = _calibrate_on_files(args) if args.files else _calibrate_live(args)
     site = learned.site
@@ -238,6 +239,7 @@ def _calibrate(args: argparse.Namespace) -> int:
                     "left_out": learned.left_out,
                     "conditions": round(site.fused.conditions, 1),
                     "level_db": round(site.level_db, 1),
+                    "knows_floor": site.floor is not None,
                     "bundle": site.bundle_sha256,
                     "accepted": site.accepted,
                 }
@@ -248,6 +250,9 @@ def _calibrate(args: argparse.Namespace) -> int:
             f"{out}: learned from {site.windows} windows under {site.fused.conditions:.0f} operating "
             f"condition{'' if site.fused.conditions < 1.5 else 's'}, mean level {site.level_db:.1f} dBFS"
         )
+        if site.floor is None:
+            hours = MIN_STRETCHES * STRETCH_MINUTES / 60.0
+            print(f"the noise floor is not known: it takes {hours:g} hours, and hears leaks that no window shows")
         if learned.left_out:
             print(f"left out, because a unit would not score them: {in_words(learned.left_out)}")
     for objection in site.accepted:

@@ -57,7 +57,9 @@ def test_a_sensor_is_learned_for_a_time_as_from_recordings(tmp_path: Path) -> No
     assert told["out"] == str(tmp_path / "state" / "site" / "pipe.json")
     live = SiteCalibration.load(Path(told["out"]))
     assert sorted(path.name for path in (tmp_path / "state" / "site").iterdir()) == ["pipe.json"]
-    hydroear("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", tmp_path / "files.json", "--to-s", 230.0, recording)
+    assert told["knows_floor"] is False
+    on_files = ("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", tmp_path / "files.json", "--to-s", 230.0, recording)
+    assert "the noise floor is not known: it takes 3 hours" in hydroear(*on_files).stdout
     files = SiteCalibration.load(tmp_path / "files.json")
     assert live.fused.conditions == pytest.approx(files.fused.conditions, rel=0.01)
     assert live.level_db == pytest.approx(files.level_db, abs=0.05)

@@ -171,3 +171,28 @@ def test_digital_silence_is_refused_but_a_moment_of_it_is_left_out(normal: list[
         learner.leave_out(STILL)
     with pytest.raises(CalibrationError, match="digital silence"):
         learner.finish(SCORER)
+
+
+def test_hours_teach_the_noise_floor_also_across_a_restart(normal: list[Window], tmp_path: Path) -> None:
+    rng, learner = np.random.default_rng(3), SiteLearner(BUNDLE)
+    for stretch in range(20):
+        level_db = float(rng.normal(0.0, 1.0))
+        for window in normal:
+            start_s = window.start_s + stretch * LONG_S
+            learner.hear(
+                replace(
+                    window,
+                    start_s=start_s,
+                    end_s=start_s + BUNDLE.front_end.window_s,
+                    removed_db=window.removed_db + level_db,
+                )
+            )
+        if stretch == 10:
+            learner.save(tmp_path / "learning.npz")
+            learner = SiteLearner.load(tmp_path / "learning.npz", BUNDLE)
+    site = learner.finish(SCORER)
+    assert site.floor is not None
+    bands_db = [window.features.mean(axis=0) + window.removed_db for window in normal]
+    quiet_db = np.percentile(bands_db, 10.0, axis=0)
+    assert np.median(np.abs(site.floor.mean_db - quiet_db)) < 1.5
+    assert taught(normal).finish(SCORER).floor is None
