@@ -22,6 +22,7 @@ from hydroear.app.calibrate import Goal, LiveCalibration, count_nights
 from hydroear.app.display import Progress
 from hydroear.app.duration import parse_duration
 from hydroear.app.zone import night_hours
+from hydroear.capture import RecordingSource
 from hydroear.config.loader import load_config
 from hydroear.config.schema import Night
 from hydroear.errors import CalibrationError, UsageError
@@ -277,7 +278,7 @@ def test_nights_are_counted_once_a_block(tmp_path: Path, monkeypatch: pytest.Mon
     live = LiveCalibration(load_config(config), "pipe", Goal(nights=1))
     with pytest.raises(CalibrationError, match="expected more: 1 of 1 nights left"):
         live.run(accept_anyway=False, progress=Progress(StringIO()))
-    blocks = len(health()) // (RATE_HZ // 10)
+    blocks = len(list(iter(RecordingSource([recording]).read, None)))
     assert blocks <= len(counts) <= blocks + 2, "before the first, and to say what is left"
 
 
