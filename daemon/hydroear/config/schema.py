@@ -149,7 +149,7 @@ class Decision(Section):
     max_flutter: Annotated[
         float | None,
         Field(gt=0, le=100, description="steadiness test: what varies more, as a multiple of normal, is no leak"),
-    ] = 1.5
+    ] = 2.0
     min_flutter: Annotated[
         float | None,
         Field(gt=0, le=100, description="tonality test: what varies less, as a multiple of steady noise, is no leak"),
