@@ -16,7 +16,7 @@ from hydroear.errors import CalibrationError
 from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
 from hydroear.score import Scorer, SiteCalibration, calibrate
 from hydroear.score.distribution import Distribution
-from hydroear.score.floor import MIN_STRETCHES, FloorMeter, FloorWatch, SiteFloor, stretch_floors
+from hydroear.score.floor import MIN_STRETCHES, FloorMeter, FloorWatch, SiteFloor, StretchMeter
 
 BANDS = 12
 HOP_S = 1.0
@@ -44,7 +44,9 @@ def window(end_s: float, bands_db: NDArray[np.floating], removed_db: float = -60
     return Window(round(end_s), end_s - 2.0, end_s, features, -40.0, removed_db)
 
 
-def hear(meter: FloorMeter | FloorWatch, begin_s: float, end_s: float, bands_db: NDArray[np.floating]) -> list[Floors]:
+def hear(
+    meter: FloorMeter | StretchMeter | FloorWatch, begin_s: float, end_s: float, bands_db: NDArray[np.floating]
+) -> list[Floors]:
     ends_s = np.arange(begin_s + HOP_S, end_s + HOP_S / 2, HOP_S)
     found = [meter.hear(window(float(at_s), bands_db)) for at_s in ends_s]
     return [floor_db for floor_db in found if floor_db is not None]
@@ -68,9 +70,16 @@ def test_a_minute_that_was_not_half_heard_has_no_floor() -> None:
 
 
 def test_ten_minutes_are_a_stretch_and_what_is_left_over_is_none() -> None:
-    minutes = [np.full(BANDS, float(n), np.float32) for n in range(25)]
-    assert stretch_floors(minutes, bands=BANDS)[:, 0] == pytest.approx([1.8, 11.8])
-    assert stretch_floors(minutes[:9], bands=BANDS).shape == (0, BANDS)
+    def stretches(minutes: int) -> list[float]:
+        meter = StretchMeter(HOP_S)
+        # A minute is over with the first window of the next.
+        heard = [
+            hear(meter, 60.0 * n - HOP_S, 60.0 * (n + 1) - HOP_S, np.full(BANDS, float(n))) for n in range(minutes)
+        ]
+        return [float(floor_db[0]) for floors_db in heard for floor_db in floors_db]
+
+    assert stretches(26) == pytest.approx([1.8, 11.8])
+    assert stretches(10) == []
 
 
 def test_a_few_stretches_teach_no_floor() -> None:

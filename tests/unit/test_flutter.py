@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import polygamma
 
-from hydroear.dsp import Flutter, FrontEnd
+from hydroear.dsp import Flutter, FrontEnd, Window
 from hydroear.dsp.flutter import _trigamma, steady_deviation_db
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
 from hydroear_train.simulate import DEMO_SITE, Span, render
@@ -18,15 +18,14 @@ RNG = np.random.default_rng(0)
 HISS = RNG.normal(0.0, 0.01, 40 * RATE_HZ).astype(np.float32)
 
 
-def features(samples: NDArray[np.floating]) -> list[NDArray[np.float32]]:
-    windows = FrontEnd(SPEC, input_rate_hz=RATE_HZ).push(samples.astype(np.float32))
-    return [window.features for window in windows]
+def windows(samples: NDArray[np.floating]) -> list[Window]:
+    return FrontEnd(SPEC, input_rate_hz=RATE_HZ).push(samples.astype(np.float32))
 
 
 def flutter(samples: NDArray[np.floating], *, normal: NDArray[np.floating] = HISS) -> float:
     """Median over windows."""
-    measure = Flutter(SPEC, np.mean([window.mean(axis=0) for window in features(normal)], axis=0, dtype=np.float32))
-    found = [measure(window) for window in features(samples)]
+    measure = Flutter(SPEC, np.mean([window.band_db for window in windows(normal)], axis=0, dtype=np.float32))
+    found = [measure(window) for window in windows(samples)]
     return float(np.median([value for value in found if value is not None]))
 
 
@@ -45,7 +44,7 @@ def test_trigamma_is_the_textbooks() -> None:
 
 def test_bands_of_white_noise_vary_as_is_expected() -> None:
     """Frames overlap by half and a window has sixty of them, which takes some hundredths off."""
-    measured_db = np.mean([window.std(axis=0) for window in features(HISS)], axis=0)
+    measured_db = np.mean([window.features.std(axis=0) for window in windows(HISS)], axis=0)
     assert measured_db == pytest.approx(steady_deviation_db(SPEC), rel=0.2)
     assert np.mean(measured_db / steady_deviation_db(SPEC)) == pytest.approx(1.0, abs=0.1)
 
@@ -70,7 +69,7 @@ def test_only_what_is_new_counts() -> None:
 
 
 def test_nothing_new_has_no_flutter() -> None:
-    flat = np.zeros(SPEC.shape, np.float32)
+    flat = Window(0, 0.0, SPEC.window_s, np.zeros(SPEC.shape, np.float32), -40.0)
     assert Flutter(SPEC, np.zeros(SPEC.n_mels, np.float32))(flat) is None
 
 

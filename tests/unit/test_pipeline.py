@@ -16,7 +16,7 @@ from hydroear.dsp import FrontEnd, Window
 from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
 from hydroear.score import Scorer, SiteCalibration, SiteScorer, calibrate
 from hydroear.score.distribution import Distribution
-from hydroear.score.floor import FloorMeter, SiteFloor, stretch_floors
+from hydroear.score.floor import SiteFloor, StretchMeter
 from hydroear_train.simulate import DEMO_SITE, Span, render
 from listening import LEAK, RATE_HZ, health, scene
 
@@ -58,9 +58,8 @@ def test_a_leak_that_no_window_shows_is_heard_in_the_noise_floor() -> None:
     faint = normal + 0.006 * leak  # 2 dB under the noise of its octave
 
     heard = windows(normal)
-    meter = FloorMeter(SPEC.window_hop_s)
-    minutes_db = [floor_db for window in heard if (floor_db := meter.hear(window)) is not None]
-    (floor_db,) = stretch_floors(minutes_db, bands=SPEC.n_mels)
+    meter = StretchMeter(SPEC.window_hop_s)
+    (floor_db,) = [floor_db for window in heard if (floor_db := meter.hear(window)) is not None]
     known = SiteFloor(floor_db.astype(np.float64), np.eye(SPEC.n_mels) / 0.3**2, Distribution(1.0, 2.0, 100.0, 100.0))
     learned = calibrate([heard[:300]], SCORER)
     decision = Decision(horizon_s=600.0, recheck_s=60.0)

@@ -230,7 +230,7 @@ class Pipeline:
             value=score.value,
             horizon_decades=self._decider.low_decades,
             error=score.error,
-            band_db=window.features.mean(axis=0),
+            band_db=window.band_db,
             floor_db=floor_db,
             state=state,
             score_ms=score_ms,
@@ -246,7 +246,7 @@ class Pipeline:
         if self._floor_watch is not None:
             floor_db = self._floor_watch.hear(window)
             floor_decades = self._floor_watch.decades
-        flutter = None if self._flutter is None else self._flutter(window.features)
+        flutter = None if self._flutter is None else self._flutter(window)
         return self._decider.hear(window.end_s, score, floor_decades=floor_decades, flutter=flutter), floor_db
 
     def _reason(self, state: State) -> str:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hydroear.dsp.mel import mel_bank
 from hydroear.dsp.spec import FrontEndSpec
+from hydroear.dsp.window import Window
 
 _DB_PER_NEPER = 10.0 / np.log(10.0)
 _NEIGHBOUR, _NEXT_BUT_ONE = 4.0 / 9.0, 1.0 / 36.0
@@ -62,25 +63,20 @@ class Flutter:
     def __init__(self, spec: FrontEndSpec, normal_db: NDArray[np.float32]) -> None:
         self._steady_db, self._normal_db = steady_deviation_db(spec), normal_db
 
-    def __call__(self, features: NDArray[np.float32]) -> float | None:
-        """Deviation of the bands over the frames, as a multiple of that of steady noise.
+    def __call__(self, window: Window) -> float | None:
+        """Deviation of the bands of a window over its frames, as a multiple of that of steady noise.
 
         Bands count by how far they rise over normal, compared with the median of all: what is asked for is the sound
         that is new. A line of a pump or of hum gives less than 1, a jet of water about 1, drops and bursts give more.
-
-        Parameters
-        ----------
-        features
-            float32, shape (window_frames, n_mels), in dB.
 
         Returns
         -------
         float or None
             None if no band rises.
         """
-        rise_db = features.mean(axis=0) - self._normal_db
+        rise_db = window.band_db - self._normal_db
         weights = np.maximum(rise_db - np.median(rise_db), 0.0)
         total = float(weights.sum())
         if total == 0.0:
             return None
-        return float(weights @ (features.std(axis=0) / self._steady_db)) / total
+        return float(weights @ (window.features.std(axis=0) / self._steady_db)) / total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,12 @@ class Window:
     features: NDArray[np.float32]
     level_db: float | None
     removed_db: float = 0.0
+
+    @cached_property
+    def band_db(self) -> NDArray[np.float32]:
+        """Mean of each band of the features, shape (n_mels,)."""
+        mean_db: NDArray[np.float32] = self.features.mean(axis=0)
+        return mean_db
 
 
 class WindowAssembler:

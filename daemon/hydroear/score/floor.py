@@ -77,7 +77,7 @@ class FloorMeter:
             if len(self._bands_db) >= self._enough:
                 floor_db = np.percentile(self._bands_db, LOW_PERCENTILE, axis=0).astype(np.float32)
             self._minute, self._bands_db = minute, []
-        self._bands_db.append(window.features.mean(axis=0) + np.float32(window.removed_db))
+        self._bands_db.append(window.band_db + np.float32(window.removed_db))
         return floor_db
 
 
@@ -87,11 +87,28 @@ def stretch_floor(minutes_db: Sequence[NDArray[np.float32]]) -> NDArray[np.float
     return floor_db
 
 
-def stretch_floors(minutes_db: Sequence[NDArray[np.float32]], *, bands: int) -> NDArray[np.float32]:
-    """Floors of whole stretches, one after the other, shape (stretches, bands), in dB."""
-    whole = len(minutes_db) // STRETCH_MINUTES
-    floors = [stretch_floor(minutes_db[i * STRETCH_MINUTES : (i + 1) * STRETCH_MINUTES]) for i in range(whole)]
-    return np.array(floors, np.float32).reshape(whole, bands)
+class StretchMeter:
+    """Measures the floor of each stretch of windows, of which a site is learned.
+
+    Parameters
+    ----------
+    hop_s
+        Seconds from one window to the next.
+    """
+
+    def __init__(self, hop_s: float) -> None:
+        self._meter = FloorMeter(hop_s)
+        self._minutes_db: list[NDArray[np.float32]] = []
+
+    def hear(self, window: Window) -> NDArray[np.float32] | None:
+        """Take the next window; give the floor of the stretch that is over with it, shape (n_mels,), in dB, or None."""
+        minute_db = self._meter.hear(window)
+        if minute_db is not None:
+            self._minutes_db.append(minute_db)
+        if len(self._minutes_db) < STRETCH_MINUTES:
+            return None
+        minutes_db, self._minutes_db = self._minutes_db, []
+        return stretch_floor(minutes_db)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +143,8 @@ class SiteFloor:
         for held_out in np.array_split(np.arange(len(floors)), _FOLDS):
             mean_db, precision = _fit(np.delete(floors, held_out, axis=0))
             rises += [_rise(floor - mean_db, precision) for floor in floors[held_out]]
-        expected = Distribution.of(rises, conditions=len(floors), expected_deviation=EXPECTED_RISE_DEVIATION)
-        return cls(*_fit(floors), expected)
+        distribution = Distribution.of(rises, conditions=len(floors), expected_deviation=EXPECTED_RISE_DEVIATION)
+        return cls(*_fit(floors), distribution)
 
     def rise(self, floor_db: NDArray[np.floating[Any]]) -> float:
         """How far a floor, shape (n_mels,), has risen over what is normal here, in deviations of the site; at least 0.

@@ -16,7 +16,7 @@ from hydroear.dsp import Window
 from hydroear.errors import CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.baseline import judge
-from hydroear.score.floor import STRETCH_MINUTES, FloorMeter, stretch_floor
+from hydroear.score.floor import StretchMeter
 from hydroear.score.persistence import CONDITION_S
 from hydroear.score.scorer import Scorer
 from hydroear.score.site import SiteCalibration, learn
@@ -67,8 +67,7 @@ class SiteLearner:
         self._closed_conditions = 0.0
         self._stretch_s = 0.0
         self._end_s: float | None = None
-        self._floor_meter = FloorMeter(bundle.front_end.window_hop_s)
-        self._minutes_db: list[NDArray[np.float32]] = []
+        self._floor_meter = StretchMeter(bundle.front_end.window_hop_s)
         self._floors_db: list[NDArray[np.float32]] = []
         self.heard_s = 0.0
         self.nights: dict[str, float] = {}
@@ -88,7 +87,9 @@ class SiteLearner:
         """Take the next window of the stream that a unit would score; and the name of its night, if any."""
         assert window.level_db is not None
         self._count(window, night)
-        self._hear_floor(window)
+        floor_db = self._floor_meter.hear(window)
+        if floor_db is not None:
+            self._floors_db.append(floor_db)
         if self._windows % self._stride == 0:
             if self._kept == len(self._features):
                 self._thin()
@@ -105,15 +106,7 @@ class SiteLearner:
     def restart(self) -> None:
         """Take note that the stream begins anew: what comes next is another stretch of audio."""
         self._closed_conditions, self._stretch_s, self._end_s = self.conditions, 0.0, None
-        self._floor_meter, self._minutes_db = FloorMeter(self._spec.window_hop_s), []
-
-    def _hear_floor(self, window: Window) -> None:
-        floor_db = self._floor_meter.hear(window)
-        if floor_db is not None:
-            self._minutes_db.append(floor_db)
-        if len(self._minutes_db) == STRETCH_MINUTES:
-            self._floors_db.append(stretch_floor(self._minutes_db))
-            self._minutes_db = []
+        self._floor_meter = StretchMeter(self._spec.window_hop_s)
 
     def _count(self, window: Window, night: str | None) -> None:
         if self._end_s is not None and not self._end_s - CONDITION_S <= window.start_s <= self._end_s + CONDITION_S:

@@ -20,7 +20,7 @@ from hydroear.dsp import Flutter, Window
 from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import Bundle
 from hydroear.score.distribution import Distribution
-from hydroear.score.floor import FloorMeter, SiteFloor, stretch_floors
+from hydroear.score.floor import SiteFloor, StretchMeter
 from hydroear.score.persistence import CONDITION_S, Trace
 from hydroear.score.scorer import Score, Scorer
 from hydroear.score.sitefile import site_file
@@ -484,9 +484,9 @@ def _covered_s(segment: Sequence[Window]) -> float:
 
 def _floors_of(segment: Sequence[Window], *, hop_s: float) -> NDArray[np.float32]:
     """Floors of the stretches of a segment, shape (stretches, n_mels)."""
-    meter = FloorMeter(hop_s)
-    minutes_db = [floor_db for window in segment if (floor_db := meter.hear(window)) is not None]
-    return stretch_floors(minutes_db, bands=segment[0].features.shape[1])
+    meter = StretchMeter(hop_s)
+    floors_db = [floor_db for window in segment if (floor_db := meter.hear(window)) is not None]
+    return np.array(floors_db, np.float32).reshape(len(floors_db), segment[0].features.shape[1])
 
 
 def learn(
@@ -533,7 +533,7 @@ def learn(
         raise CalibrationError(
             "digital silence in the audio", where="calibration", fix="check the sensor and its cable, then record again"
         )
-    band_mean = np.median([window.features.mean(axis=0) for window in windows], axis=0).astype(np.float32)
+    band_mean = np.median([window.band_db for window in windows], axis=0).astype(np.float32)
     scores = []
     for number, window in enumerate(windows, start=1):
         scores.append(scorer.score(window.features, band_mean))
@@ -567,7 +567,7 @@ def learn(
 
 
 def _flutter_of(windows: Sequence[Window], flutter: Flutter) -> float:
-    found = [value for window in windows if (value := flutter(window.features)) is not None]
+    found = [value for window in windows if (value := flutter(window)) is not None]
     return float(np.percentile(found, _FLUTTER_PERCENTILE)) if found else 1.0
 
 
