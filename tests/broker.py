@@ -24,6 +24,8 @@ from paho.mqtt.properties import Properties
 from hydroear.mqtt.broker import hang_up
 
 DEADLINE_S = 15.0
+CONNECT = bytes.fromhex("10 0c 0004 4d515454 04 02 0005 0000")
+"""An MQTT 3.1.1 CONNECT (sections 2.2 and 3.1 of the standard): clean session, keep-alive 5 s, no name."""
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, timeout_s: float = DEADLINE_S) -> None:
@@ -88,12 +90,12 @@ class Mosquitto:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        """Start it, and return when it accepts connections."""
+        """Start it, and return when it answers."""
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [_program("mosquitto"), "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
             )
-        wait_for(self._accepts, f"mosquitto to listen, see {self._folder / 'mosquitto.log'}")
+        wait_for(self._answers, f"mosquitto to answer, see {self._folder / 'mosquitto.log'}")
         return self
 
     def stop(self) -> None:
@@ -132,11 +134,16 @@ class Mosquitto:
             self._process.wait(DEADLINE_S)
             self._process = None
 
-    def _accepts(self) -> bool:
+    def _answers(self) -> bool:
+        # It listens before its main loop begins, and loses a SIGTERM that comes between the two.
         assert self._process is not None
         assert self._process.poll() is None, (self._folder / "mosquitto.log").read_text()
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            if probe.connect_ex(("127.0.0.1", self.port)) != 0:
+                return False
+            probe.settimeout(DEADLINE_S)
+            probe.sendall(CONNECT)
+            return len(probe.recv(1)) == 1
 
     def _write_passwords(self, users: dict[str, str]) -> Path:
         path = self._folder / "passwords"
