@@ -111,6 +111,11 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Let it answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def allow_anonymous(self) -> None:
         """Let everybody in from now on, without a restart."""
         assert self._process is not None

@@ -42,7 +42,18 @@ class Message:
 
 @dataclass(frozen=True)
 class Stored:
-    """A message on disk, under a number that is not used twice while the process lives."""
+    """A message that waits.
+
+    Attributes
+    ----------
+    id
+        A number that is not used twice while the process lives.
+    message
+        The message.
+    put_s
+        Monotonic time at which it was put; None if an earlier process did.
+    """
 
     id: int
     message: Message
+    put_s: float | None

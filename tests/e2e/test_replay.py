@@ -240,7 +240,16 @@ def test_the_control_room_gets_one_event_from_open_to_close(mosquitto: Mosquitto
     assert set(retained) == {"status", "birth", "sensor/main/state"}
     assert retained["sensor/main/state"]["state"] == "quiet"
     assert retained["sensor/main/state"]["event_id"] is None
-    assert retained["birth"]["sensors"] == ["main"]
+    assert retained["birth"]["sensors"] == [
+        {
+            "id": "main",
+            "source": "wav",
+            "device": None,
+            "rate_hz": RATE_HZ,
+            "channels": [1],
+            "calibrated": True,
+        }
+    ]
 
 
 def test_a_reader_that_leaves_ends_the_replay_quietly(site: Path, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_a_disk_that_refuses_is_told_and_stops_no_night(tmp_path: Path, caplog: 
 
 @pytest.mark.parametrize("levels_db", [[-60.5] * 720, [None] * 720, [-60.5] * 10])
 def test_a_night_is_told_as_its_schema_promises(levels_db: list[float | None]) -> None:
-    stamp = Stamp("u", datetime(2025, 7, 3, 3, tzinfo=UTC), "synchronised", "boot", 0)
+    stamp = Stamp("u", datetime(2025, 7, 3, 3, tzinfo=UTC), "synchronised", "boot", 0, None)
     message = night_message("u", "s", night_of(levels_db), stamp)
     assert (message.topic, message.retain) == ("hydroear/v1/u/sensor/s/night", True)
     schema = json.loads((files("hydroear.mqtt") / "schemas" / "night.json").read_text())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,21 @@ for number in range(10**6):
         assert kept == list(range(len(kept)))
         assert len(kept) in (promised, promised + 1)
         assert outbox.recall("a") == str(kept[-1])
+
+
+def test_it_knows_when_this_process_put_a_message_and_that_another_one_did(path: Path) -> None:
+    with Outbox(path) as outbox:
+        outbox.put(event(1))
+    with Outbox(path) as outbox:
+        before_s = time.monotonic()
+        outbox.put(event(2), state(b"old"))
+        between_s = time.monotonic()
+        outbox.put(state(b"new"))
+        inherited, second, newest = (stored.put_s for stored in outbox.pending(10))
+        assert inherited is None
+        assert second is not None
+        assert newest is not None
+        assert before_s <= second <= between_s <= newest <= time.monotonic()
 
 
 def test_only_one_owner_at_a_time(path: Path) -> None:

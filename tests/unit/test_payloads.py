@@ -20,37 +20,55 @@ from hydroear.mqtt.payloads import (
     Health,
     Night,
     SelfTest,
+    SensorBirth,
     SensorHealth,
     Stamp,
     State,
     Status,
+    as_historical,
     encode,
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "payloads"
+BUNDLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 STAMP = Stamp(
     unit="high-street",
     time=datetime(2025, 3, 1, 4, 5, 6, 789_000, tzinfo=timezone(timedelta(hours=2))),
     clock="synchronised",
     boot_id="0f6a6d0e-4c7a-4a51-9b57-0e2f4d8a3c11",
     seq=3,
+    bundle=BUNDLE,
 )
-BUNDLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 EXAMPLES: list[Body] = [
     Status("online"),
-    Birth({"hydroear": "0.1.0", "python": "3.11.2"}, "tflite-runtime 2.14.0", BUNDLE, ["hydrant-7"]),
+    Birth(
+        versions={"hydroear": "0.1.0", "python": "3.11.2"},
+        runtime="tflite-runtime 2.14.0",
+        model="cast-iron",
+        sensors=[SensorBirth("hydrant-7", "microphone", "usb:0d8c:0014:A1", 16000, (1, 2), calibrated=True)],
+        commands=["selftest"],
+    ),
     Health(
         uptime_s=3600.5,
         rss_bytes=73_400_320,
         queue_depth=2,
         drops={"event": 0, "state": 0, "health": 0, "clip": 4},
         refused=0,
+        disk_free_bytes=8_589_934_592,
+        cpu_temperature_c=48.5,
+        clock_error_s=0.0125,
+        model="cast-iron",
         sensors={
             "hydrant-7": SensorHealth(
+                state="quiet",
+                level_db=-41.5,
+                floor_db=-44.25,
                 windows_scored=3590,
                 windows_skipped=10,
                 windows_vetoed=4,
                 gaps=1,
+                samples_lost=1600,
+                overflows=1,
                 drift_ppm=-18.4,
                 score_p50_ms=6.25,
                 score_p95_ms=9.5,
@@ -73,7 +91,6 @@ EXAMPLES: list[Body] = [
         level_db=-41.5,
         raise_decades=3.0,
         false_alarms_per_month=0.1,
-        bundle=BUNDLE,
         reason="over the raise level for 60 s",
         evidence={"low_hz": 420.0, "sentences": ["over the raise level for 60 s"]},
     ),
@@ -129,6 +146,21 @@ def test_a_payload_reads_as_it_always_did(body: Body) -> None:
     assert json.loads(encode(body, STAMP)) == json.loads(golden)
 
 
+@each_kind
+def test_a_payload_that_is_no_news_any_more_says_so_and_nothing_else_changes(body: Body) -> None:
+    fresh, late = (json.loads(payload) for payload in (encode(body, STAMP), as_historical(encode(body, STAMP))))
+    assert (fresh["historical"], late["historical"]) == (False, True)
+    assert {**fresh, "historical": True} == late
+
+
+def test_only_what_this_module_wrote_is_marked_as_historical() -> None:
+    evidence = {"historical": False}
+    payload = encode(SelfTest("pass", [{"values": evidence}]), STAMP)
+    assert as_historical(as_historical(payload)).count(b'"historical":false') == 1
+    for foreign in (b"offline", b'{"historical":false}', b'\xff{"schema":"s","historical":false'):
+        assert as_historical(foreign) == foreign
+
+
 def test_every_schema_has_an_example() -> None:
     names = {entry.name for entry in (files("hydroear.mqtt") / "schemas").iterdir()}
     assert names == {f"{body.kind}.json" for body in EXAMPLES}
@@ -141,7 +173,7 @@ def test_a_number_that_json_cannot_say_is_refused(value: float) -> None:
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
-    naive = Stamp("high-street", datetime(2025, 3, 1), "unknown", "boot", 0)
+    naive = Stamp("high-street", datetime(2025, 3, 1), "unknown", "boot", 0, None)
     with pytest.raises(ValueError, match="no time zone"):
         encode(Status("online"), naive)
 

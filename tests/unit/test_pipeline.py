@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from hydroear.app.pipeline import Pipeline, Report
-from hydroear.audio import Block
+from hydroear.audio import Block, Gap
 from hydroear.config.schema import Decision
 from hydroear.decide import State
 from hydroear.dsp import FrontEnd, Window
@@ -45,6 +46,20 @@ def play(listener: Pipeline, samples: Samples, *, night: bool = True, after_s: f
         block = Block(samples[begin : begin + RATE_HZ, None], round(after_s * RATE_HZ) + begin, 0.0)
         reports += listener.hear(block, night=night)
     return reports
+
+
+def test_it_knows_how_loud_the_sensor_is_how_quiet_it_becomes_and_what_was_lost() -> None:
+    listener = pipeline(Decision(**QUICK), site())
+    assert (listener.level_db, listener.floor_db) == (None, None)
+    quiet = 0.01 * np.random.default_rng(0).normal(size=20 * RATE_HZ).astype(np.float32)
+    play(listener, quiet)
+    play(listener, 10.0 * quiet[: 5 * RATE_HZ], after_s=20.0)
+    assert listener.level_db is not None
+    assert listener.floor_db is not None
+    assert listener.level_db - listener.floor_db == pytest.approx(20.0, abs=1.0)
+    listener.hear(Gap(25 * RATE_HZ, 1600, "overflow"))
+    listener.hear(Gap(25 * RATE_HZ + 1600, 400, "overflow"))
+    assert (listener.gaps, listener.samples_lost, listener.level_db) == (2, 2000, None)
 
 
 def test_a_leak_that_no_window_shows_is_heard_in_the_noise_floor() -> None:

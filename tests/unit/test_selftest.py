@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from hydroear.audio import Gap
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import CaptureError
+from hydroear.health.machine import look_at_machine
 from hydroear.selftest import Finding, Result, overall
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.cli import table
-from hydroear.selftest.machine import judge_clock, judge_machine, look_at_machine
+from hydroear.selftest.machine import judge_clock, judge_machine
 from hydroear.selftest.model import judge_latency
 from hydroear.selftest.sensor import Heard, judge_sound, judge_source
 from hydroear.selftest.tap import KNOCK_DB, knock_over_calm_db

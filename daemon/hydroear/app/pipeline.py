@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -18,6 +19,10 @@ from hydroear.dsp import Flutter, FrontEndSpec, Window
 from hydroear.health import Ailment, Cause, Condition, Liveness
 from hydroear.score import SiteScorer
 from hydroear.score.floor import FloorWatch
+from hydroear.score.night import QUIETEST_PERCENT
+
+FLOOR_S = 600.0
+"""How much of what was heard last the noise floor is of. A choice."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,8 +133,10 @@ class Pipeline:
         Windows that were scored.
     windows_vetoed
         Windows that were not, because what they hold is in the air.
-    gaps
-        Times that samples were lost.
+    gaps, samples_lost
+        Times that samples were lost, and how many.
+    level_db
+        Level of the last window; None for digital silence, lost audio, and before the first.
 
     Raises
     ------
@@ -168,11 +175,25 @@ class Pipeline:
         self.windows_scored = 0
         self.windows_vetoed = 0
         self.gaps = 0
+        self.samples_lost = 0
+        self.level_db: float | None = None
+        self._levels_db: deque[float | None] = deque(maxlen=max(1, round(FLOOR_S / spec.window_hop_s)))
 
     @property
     def windows_skipped(self) -> int:
         """Windows that were not scored: they held lost audio, or audio that can't be that of a pipe or is not."""
         return self._intake.windows_lost + self._deaf_windows + self.windows_vetoed
+
+    @property
+    def state(self) -> State:
+        """What the sensor hears."""
+        return self._decider.state
+
+    @property
+    def floor_db(self) -> float | None:
+        """Noise floor: the quietest of the last :data:`FLOOR_S`, as of a night; None where that had no level."""
+        levels_db = [level_db for level_db in list(self._levels_db) if level_db is not None]
+        return float(np.percentile(levels_db, QUIETEST_PERCENT)) if levels_db else None
 
     def hear(self, piece: Block | Gap, *, night: bool = True) -> list[Report]:
         """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel; is it heard by night?"""
@@ -183,6 +204,8 @@ class Pipeline:
 
     def _lose(self, gap: Gap) -> Report:
         self.gaps += 1
+        self.samples_lost += gap.length
+        self.level_db = None
         self._intake.lose(gap)
         position_s = gap.end_index / self._rate_hz
         previous = self._decider.state
@@ -199,6 +222,8 @@ class Pipeline:
 
     def _judge(self, examined: Examined) -> Report:
         previous, window, ailment = self._decider.state, examined.window, examined.ailment
+        self.level_db = window.level_db
+        self._levels_db.append(window.level_db)
         condition = self.liveness.hear(window.end_s, ailment)
         report = partial(
             Report,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hydroear.app.birth import birth_of
 from hydroear.app.display import Display
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
@@ -122,22 +123,19 @@ def replay(
         ]
     from hydroear.mqtt.link import Link  # and with it paho, for those who have a broker
 
-    stamp = stamper(unit)
+    stamp = stamper(unit, bundle.sha256)
+    channels = [channel] if reference_channel is None else [channel, reference_channel]
+    births = [
+        payloads.SensorBirth(name, "wav", None, source.rate_hz, channels, calibrated=site is not None)
+        for name, source in zip(names, sources, strict=True)
+    ]
     path = state_dir / "outbox.sqlite"
     with Outbox(path) as outbox:
         link = Link(
             mqtt,
             unit=unit,
             outbox=outbox,
-            birth=lambda: payloads.encode(
-                payloads.Birth(
-                    versions={str(scorer.runtime): scorer.runtime.version},
-                    runtime=str(scorer.runtime),
-                    bundle=bundle.sha256,
-                    sensors=names,
-                ),
-                stamp(0),
-            ),
+            birth=lambda: payloads.encode(birth_of(bundle, scorer.runtime, births), stamp(0)),
             status=lambda availability: payloads.encode(payloads.Status(availability), stamp(0)),
         )
         link.start()
@@ -150,7 +148,6 @@ def replay(
                     sensor=name,
                     outbox=outbox,
                     stamp=stamp,
-                    bundle_sha256=bundle.sha256,
                     decision=decision,
                     state_every_s=publish.state_every_s,
                     update_every_s=publish.event_update_every_s,

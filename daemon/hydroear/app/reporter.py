@@ -30,8 +30,8 @@ class Reporter:
         Where messages wait; it also remembers the open event.
     stamp
         Makes the stamp of a message from its number.
-    bundle_sha256, decision
-        What the scores were made with, and the rules they were held against.
+    decision
+        The rules that scores are held against.
     state_every_s, update_every_s
         Longest time, in the stream, without a message about the state and about an open event.
     """
@@ -43,13 +43,12 @@ class Reporter:
         sensor: str,
         outbox: Outbox,
         stamp: Stamper,
-        bundle_sha256: str,
         decision: Decision,
         state_every_s: float,
         update_every_s: float,
     ) -> None:
         self._unit, self._sensor, self._outbox, self._stamp = unit, sensor, outbox, stamp
-        self._bundle_sha256, self._decision = bundle_sha256, decision
+        self._decision = decision
         self._state_every_s, self._update_every_s = state_every_s, update_every_s
         self._seq = itertools.count()
         self._told_s: float | None = None
@@ -107,7 +106,6 @@ class Reporter:
             level_db=_rounded(report.level_db),
             raise_decades=round(self._decision.raise_level, 3),
             false_alarms_per_month=self._decision.false_alarms_per_month,
-            bundle=self._bundle_sha256,
             reason=report.reason,
             evidence=None if reasons is None else reasons.to_json(),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -11,16 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hydroear import __version__
+from hydroear.app.birth import birth_of, sensor_birth
 from hydroear.app.display import Display
 from hydroear.app.follower import Follower
+from hydroear.app.health import health_of
 from hydroear.app.live import LiveFeed
 from hydroear.app.night import NoiseLogger, night_message
 from hydroear.app.pipeline import Pipeline, Report
@@ -157,7 +154,7 @@ class Unit:
         config = self._config
         runtime = choose_runtime(config.runtime)
         self._bundle = read_bundle(config.bundle)
-        self._stamp = stamper(config.unit)
+        self._stamp = stamper(config.unit, self._bundle.sha256)
         self._outbox = self._parts.enter_context(Outbox(config.outbox_path))
         self._store, self._writer = None, None
         if config.evidence.enabled:
@@ -197,7 +194,6 @@ class Unit:
             sensor=sensor.id,
             outbox=self._outbox,
             stamp=self._stamp,
-            bundle_sha256=bundle.sha256,
             decision=config.decision,
             state_every_s=config.publish.state_every_s,
             update_every_s=config.publish.event_update_every_s,
@@ -276,7 +272,8 @@ class Unit:
             while any(thread.is_alive() for thread in threads) and not self._asked_to_stop(within_s=0.2):
                 if time.monotonic() >= health_s:
                     health_s += self._config.publish.health_every_s
-                    self._outbox.put(self._health(seq))
+                    health = payloads.encode(self._health(), self._stamp(seq))
+                    self._outbox.put(Message(topics.health(self._config.unit), health, Kind.HEALTH, retain=True))
                     seq += 1
         finally:
             self._shut_down(threads)
@@ -395,13 +392,11 @@ class Unit:
             log.warning("%s: at %.1f s %s", ear.sensor, report.position_s, ailment.text)
 
     def _birth(self) -> bytes:
-        body = payloads.Birth(
-            versions={"hydroear": __version__, str(self._runtime): self._runtime.version, "numpy": version("numpy")},
-            runtime=str(self._runtime),
-            bundle=self._bundle.sha256,
-            sensors=[ear.sensor for ear in self._ears],
-        )
-        return payloads.encode(body, self._stamp(0))
+        sensors = [
+            sensor_birth(sensor, rate_hz=ear.source.rate_hz, calibrated=ear.follower is not None)
+            for sensor, ear in zip(self._config.sensors, self._ears, strict=True)
+        ]
+        return payloads.encode(birth_of(self._bundle, self._runtime, sensors), self._stamp(0))
 
     def _status(self, availability: payloads.Availability) -> bytes:
         return payloads.encode(payloads.Status(availability), self._stamp(0))
@@ -420,55 +415,20 @@ class Unit:
         with suppress(OutboxError):  # a unit that stops meanwhile has nobody to tell
             self._outbox.put(Message(topics.selftest(self._config.unit), payload, Kind.HEALTH, retain=True))
 
-    def _health(self, seq: int) -> Message:
-        body = payloads.Health(
-            uptime_s=round(time.monotonic() - self._started_s, 1),
-            rss_bytes=_rss_bytes(),
-            queue_depth=self._outbox.depth(),
-            drops={kind.name.lower(): count for kind, count in self._outbox.drops().items()},
+    def _health(self) -> payloads.Health:
+        return health_of(
+            self._ears,
+            outbox=self._outbox,
+            writer=self._writer,
             refused=self._link.status.refused if self._link is not None else 0,
-            sensors={ear.sensor: _sensor_health(ear, self._writer) for ear in self._ears},
+            state_dir=self._config.state_dir,
+            bundle=self._bundle,
+            started_s=self._started_s,
         )
-        topic = topics.health(self._config.unit)
-        return Message(topic, payloads.encode(body, self._stamp(seq)), Kind.HEALTH, retain=True)
 
 
 def _clock_trusted() -> bool:
     return clock_quality() == "synchronised"
-
-
-def _sensor_health(ear: Ear, writer: Writer | None) -> payloads.SensorHealth:
-    latencies_ms = list(ear.latencies_ms)
-    p50, p95 = (round(float(p), 3) for p in np.percentile(latencies_ms, [50, 95])) if latencies_ms else (None, None)
-    return payloads.SensorHealth(
-        windows_scored=ear.pipeline.windows_scored,
-        windows_skipped=ear.pipeline.windows_skipped,
-        windows_vetoed=ear.pipeline.windows_vetoed,
-        gaps=ear.pipeline.gaps,
-        drift_ppm=None if (drift_ppm := ear.source.drift_ppm) is None else round(drift_ppm, 1),
-        score_p50_ms=p50,
-        score_p95_ms=p95,
-        condition=ear.pipeline.liveness.condition.value,
-        ailment=ear.pipeline.liveness.ailment,
-        evidence=None if writer is None else _evidence_health(ear.sensor, writer),
-    )
-
-
-def _evidence_health(sensor: str, writer: Writer) -> payloads.EvidenceHealth:
-    counts = writer.store.counts
-    return payloads.EvidenceHealth(
-        clips=counts[sensor, "clip"],
-        pictures=counts[sensor, "picture"],
-        evicted=counts[sensor, "evicted"],
-        refused=counts[sensor, "refused"],
-        failed=counts[sensor, "failed"],
-        dropped=writer.dropped[sensor],
-    )
-
-
-def _rss_bytes() -> int:
-    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return resident_pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def install_stop(stop: Callable[[], None]) -> None:

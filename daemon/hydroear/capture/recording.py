@@ -83,6 +83,11 @@ class RecordingSource:
     def drift_ppm(self) -> None:
         """A recording does not tell how fast the clock ran that it was made with."""
 
+    @property
+    def overflows(self) -> int:
+        """A recording has no driver."""
+        return 0
+
     def read(self) -> Block | None:
         """Wait for the next block, shape (n, 1) or (n, 2); None at the end or when closed."""
         with self._reading:

@@ -29,6 +29,11 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def overflows(self) -> int:
+        """Times that a driver said that it had discarded samples. May be asked from any thread."""
+        ...
+
     def read(self) -> Block | Gap | None:
         """Wait for what comes next.
 

@@ -122,11 +122,17 @@ class SupervisedSource(ABC):
         What a person calls it in a log.
     settings
         Rate, channels, and how patient to be.
+
+    Attributes
+    ----------
+    overflows
+        Times that the driver said that it had discarded samples.
     """
 
     def __init__(self, name: str, settings: schema.LiveSource) -> None:
         self.name = name
         self.rate_hz = settings.rate_hz
+        self.overflows = 0
         self._live = settings
         self._state: State = "recovering"
         self._last_error = ""
@@ -243,6 +249,7 @@ class SupervisedSource(ABC):
             self._become("recovering", reason)
             self._lose(timeline, frame.end_s, reason)
             return
+        self.overflows += frame.after_loss
         loss = "driver overflow, length by the clock" if frame.after_loss else ""
         self._ready += timeline.place(samples, frame.end_s, loss=loss)
         self._become("healthy", self._last_error)

@@ -22,7 +22,7 @@ from hydroear.errors import HydroearError
 from hydroear.message import Kind, Message, Stored
 from hydroear.mqtt import topics
 from hydroear.mqtt.broker import broker_address, hang_up, make_client, refusal
-from hydroear.mqtt.payloads import Availability
+from hydroear.mqtt.payloads import Availability, as_historical
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ PAHO_WINDOW = 20
 """paho's own limit, at mosquitto's default: the room above ours is for a goodbye when ours is full."""
 QUEUE_RETRY_S = 5.0
 """How long to leave a queue alone that cannot be read or written, e.g. on a full disk."""
+NEWS_S = 60.0
+"""What waited for longer than this is no news any more, though the link stood. A choice."""
 
 
 class Queue(Protocol):
@@ -125,6 +127,7 @@ class Link:
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pump = threading.Thread(target=self._run, name="mqtt-pump", daemon=True)
         self._status = LinkStatus()
+        self._connected_s = 0.0
         self._in_flight: dict[int, _Handed] = {}
         self._acknowledged: list[int] = []
         self._retained: dict[str, Message] = {}
@@ -281,9 +284,14 @@ class Link:
             return
         handed = [handed.id for handed in self._in_flight.values() if handed.id is not None]
         for stored in self._outbox.pending(room, skip=handed):
+            historical = replace(stored.message, payload=as_historical(stored.message.payload))
             if stored.message.retain:
-                self._retained[stored.message.topic] = stored.message
-            self._publish(stored.message, stored.id)
+                self._retained[stored.message.topic] = historical
+            self._publish(stored.message if self._is_news(stored) else historical, stored.id)
+
+    def _is_news(self, stored: Stored) -> bool:
+        """Whether it was said within this connection, and lately."""
+        return stored.put_s is not None and stored.put_s >= max(self._connected_s, time.monotonic() - NEWS_S)
 
     def _publish(self, message: Message, number: int | None = None) -> None:
         info = self._client.publish(message.topic, message.payload, qos=QOS, retain=message.retain)
@@ -295,6 +303,7 @@ class Link:
     def _on_connect(self) -> None:
         log.info("connected to %s as %s", self._address, self._unit)
         self._status = replace(self._status, connected=True, last_error=self._refusal)
+        self._connected_s = time.monotonic()
         self._in_flight.clear()
         # The broker may have lost its memory, or never had it. What it refused is not tried again: mosquitto 2.0
         # ends an MQTT 5 connection after a refusal (github.com/eclipse-mosquitto/mosquitto/issues/2579), so

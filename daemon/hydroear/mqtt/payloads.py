@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from hydroear.health.clock import Clock
+from hydroear.mqtt import topics
 
 Availability = Literal["online", "offline"]
 SensorState = Literal["learning", "quiet", "warning", "leak", "acknowledged", "noisy", "fault"]
@@ -16,6 +18,9 @@ SensorCondition = Literal["healthy", "degraded", "recovering", "failed"]
 EventState = Literal["quiet", "leak", "acknowledged"]
 Phase = Literal["open", "update", "close"]
 StageResult = Literal["pass", "warn", "fail", "skip"]
+SourceKind = Literal["microphone", "pipe", "wav"]
+
+_NEWS = re.compile(rb'\A(\{"schema":"[^"]*","historical":)false')
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Stamp:
         Number of the message among those of its topic, from 0. An event's numbers go on over a restart
         of the daemon, so (event_id, seq) tells a repeated delivery from a new message; those of the other
         topics begin again.
+    bundle
+        SHA-256 of the model bundle in force, hexadecimal; None where none is loaded.
     """
 
     unit: str | None
@@ -43,6 +50,7 @@ class Stamp:
     clock: Clock
     boot_id: str
     seq: int
+    bundle: str | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,34 @@ class Status:
 
     kind: ClassVar = "status"
     status: Availability
+
+
+@dataclass(frozen=True)
+class SensorBirth:
+    """What one sensor is.
+
+    Attributes
+    ----------
+    id
+        Its identifier.
+    source
+        What kind of source it is.
+    device
+        Identity of the microphone, or the program that a pipe is from; None for recordings.
+    rate_hz
+        Samples a second.
+    channels
+        Numbers of the channels that are heard, counted from 1; a second one is the reference.
+    calibrated
+        Whether it has learned its own pipe.
+    """
+
+    id: str
+    source: SourceKind
+    device: str | None
+    rate_hz: int
+    channels: Sequence[int]
+    calibrated: bool
 
 
 @dataclass(frozen=True)
@@ -63,17 +99,23 @@ class Birth:
         Version of each software part, by name.
     runtime
         The interpreter that scores.
-    bundle
-        SHA-256 of the model bundle, hexadecimal.
+    model
+        Name of the model bundle.
     sensors
-        Identifiers of its sensors.
+        Its sensors.
+    commands
+        The commands that it takes.
+    schema_version
+        Version of the topics and payloads.
     """
 
     kind: ClassVar = "birth"
     versions: Mapping[str, str]
     runtime: str
-    bundle: str
-    sensors: Sequence[str]
+    model: str
+    sensors: Sequence[SensorBirth]
+    commands: Sequence[str]
+    schema_version: int = topics.VERSION
 
 
 @dataclass(frozen=True)
@@ -104,16 +146,27 @@ class EvidenceHealth:
 
 @dataclass(frozen=True)
 class SensorHealth:
-    """The work done for one sensor since the daemon started.
+    """How one sensor is doing, and the work done for it since the daemon started.
 
     Attributes
     ----------
+    state
+        What it hears.
+    level_db
+        Level of the last window relative to full scale; None for digital silence, lost audio, and before the first.
+    floor_db
+        Noise floor relative to full scale: what a few of the windows of the last ten minutes do not exceed; None where
+        they had no level.
     windows_scored, windows_skipped
         Windows scored, and windows left out because audio was lost or can't be that of a pipe or is not.
     windows_vetoed
         Those of the latter whose sound was in the air, by the reference channel.
     gaps
         Times that samples were lost.
+    samples_lost
+        How many.
+    overflows
+        Times that the driver said that it had discarded samples.
     drift_ppm
         How much faster than its nominal rate the sensor's clock runs, in parts per million of the unit's; None until
         minutes without loss have told.
@@ -127,10 +180,15 @@ class SensorHealth:
         What became of its evidence; None where none is kept.
     """
 
+    state: SensorState
+    level_db: float | None
+    floor_db: float | None
     windows_scored: int
     windows_skipped: int
     windows_vetoed: int
     gaps: int
+    samples_lost: int
+    overflows: int
     drift_ppm: float | None
     score_p50_ms: float | None
     score_p95_ms: float | None
@@ -155,6 +213,14 @@ class Health:
         Messages dropped over the outbox's size cap, by kind.
     refused
         Messages that the broker refused since the daemon started.
+    disk_free_bytes
+        Free space for the unit's state; None where the disk does not tell.
+    cpu_temperature_c
+        Temperature of the hottest part that the kernel knows; None where it tells none.
+    clock_error_s
+        The most that the kernel holds its clock to be off; None while the clock is not synchronised.
+    model
+        Name of the model bundle in force.
     sensors
         Health of each sensor, by identifier.
     """
@@ -165,6 +231,10 @@ class Health:
     queue_depth: int
     drops: Mapping[str, int]
     refused: int
+    disk_free_bytes: int | None
+    cpu_temperature_c: float | None
+    clock_error_s: float | None
+    model: str
     sensors: Mapping[str, SensorHealth]
 
 
@@ -214,8 +284,6 @@ class Event:
         As in :class:`State`.
     raise_decades, false_alarms_per_month
         The raise level the score was held against, and the budget of false alarms of a sensor.
-    bundle
-        SHA-256 of the model bundle that scored, hexadecimal.
     horizon_decades
         What was held against the raise level: the rarity of the last horizon; None before there is one.
     reason
@@ -236,7 +304,6 @@ class Event:
     level_db: float | None
     raise_decades: float
     false_alarms_per_month: float
-    bundle: str
     reason: str
     evidence: Mapping[str, Any] | None
 
@@ -300,15 +367,20 @@ Body = Status | Birth | Health | State | Event | SelfTest | Night
 
 
 def encode(body: Body, stamp: Stamp) -> bytes:
-    """One payload: the schema's name, the stamp, then the body, as UTF-8 JSON.
+    """One payload: the schema's name, that it is news, the stamp, then the body, as UTF-8 JSON.
 
     Raises
     ------
     ValueError
         A time without a zone, or a number that JSON cannot say (NaN, infinity).
     """
-    content = {"schema": f"hydroear/{body.kind}/1", **asdict(stamp), **asdict(body)}
+    content = {"schema": f"hydroear/{body.kind}/1", "historical": False, **asdict(stamp), **asdict(body)}
     return json.dumps(content, allow_nan=False, ensure_ascii=False, default=_utc, separators=(",", ":")).encode()
+
+
+def as_historical(payload: bytes) -> bytes:
+    """A payload of :func:`encode` that is no news any more; any other is left as it is."""
+    return _NEWS.sub(rb"\1true", payload)
 
 
 def _utc(value: object) -> str:

@@ -10,14 +10,15 @@ from hydroear.health.clock import clock_quality
 from hydroear.mqtt.payloads import Stamp
 
 
-def stamper(unit: str | None) -> Callable[[int], Stamp]:
-    """A function that stamps the message of a number with the time now; no unit where none can be told."""
+def stamper(unit: str | None, bundle: str | None) -> Callable[[int], Stamp]:
+    """A function that stamps the message of a number with the time now; no unit or bundle where none can be told."""
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         boot_id = "unknown"
 
     def stamp(seq: int) -> Stamp:
-        return Stamp(unit=unit, time=datetime.now(UTC), clock=clock_quality(), boot_id=boot_id, seq=seq)
+        now = datetime.now(UTC)
+        return Stamp(unit=unit, time=now, clock=clock_quality(), boot_id=boot_id, seq=seq, bundle=bundle)
 
     return stamp

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-ROOT = "hydroear/v1"
+VERSION = 1
+"""Of the topics and of what is said on them; what is only added to them needs no new one."""
+
+ROOT = f"hydroear/v{VERSION}"
 
 
 def status(unit: str) -> str:

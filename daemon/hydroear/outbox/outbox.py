@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Self, TypeVar
@@ -45,10 +46,14 @@ END;
 CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT NOT NULL);
 """
 
-# In memory: states come every minute for years, and a memory card does not.
-_LATEST = """
+# In memory: states come every minute for years, and a memory card does not; and a monotonic time means nothing to the
+# next process.
+_MEMORY = """
 PRAGMA temp_store = MEMORY;
 CREATE TEMP TABLE latest (topic TEXT PRIMARY KEY, id INTEGER NOT NULL, kind INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TEMP TABLE put (id INTEGER PRIMARY KEY, monotonic_s REAL NOT NULL);
+CREATE TEMP TRIGGER message_forgotten AFTER DELETE ON message BEGIN DELETE FROM put WHERE id = old.id; END;
+CREATE TEMP TRIGGER latest_forgotten AFTER DELETE ON latest BEGIN DELETE FROM put WHERE id = old.id; END;
 """
 
 
@@ -134,15 +139,15 @@ class Outbox:
         """At most `limit` undelivered messages but those in `skip`, by priority, then oldest first."""
         marks = ",".join("?" * len(skip))
         query = (
-            "SELECT id, topic, payload, kind, retain FROM "
+            "SELECT id, topic, payload, kind, retain, monotonic_s FROM "
             "(SELECT id, topic, payload, kind, retain FROM message "
-            "UNION ALL SELECT id, topic, payload, kind, 1 FROM latest) "
+            "UNION ALL SELECT id, topic, payload, kind, 1 FROM latest) LEFT JOIN put USING (id) "
             f"WHERE id NOT IN ({marks}) ORDER BY kind, id LIMIT ?"
         )
         rows = self._commit(lambda db: db.execute(query, (*skip, limit)).fetchall())
         return [
-            Stored(number, Message(topic, payload, Kind(kind), bool(retain)))
-            for number, topic, payload, kind, retain in rows
+            Stored(number, Message(topic, payload, Kind(kind), bool(retain)), put_s)
+            for number, topic, payload, kind, retain, put_s in rows
         ]
 
     def delete(self, *ids: int) -> None:
@@ -193,9 +198,11 @@ class Outbox:
         # SQLite would give the number of a deleted message to the next one, and the late
         # acknowledgement of the first would then delete the second undelivered.
         self._last_id += 1
+        db.execute("INSERT INTO put VALUES (?, ?)", (self._last_id, time.monotonic()))
         if message.retain and message.kind is not Kind.EVENT:
+            db.execute("DELETE FROM latest WHERE topic = ?", (message.topic,))
             db.execute(
-                "INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?)",
+                "INSERT INTO latest VALUES (?, ?, ?, ?)",
                 (message.topic, self._last_id, message.kind, message.payload),
             )
             return
@@ -232,7 +239,7 @@ class Outbox:
             db.execute("PRAGMA synchronous = FULL")
             _check(db)
             db.executescript(_SCHEMA)
-            db.executescript(_LATEST)
+            db.executescript(_MEMORY)
             with db:
                 db.executemany("INSERT OR IGNORE INTO total (kind) VALUES (?)", [(kind,) for kind in Kind])
             (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()

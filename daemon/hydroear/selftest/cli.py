@@ -80,8 +80,10 @@ def _tap(sensor: Sensor, findings: Sequence[Finding]) -> Finding:
 
 
 def _json(unit: str | None, findings: Sequence[Finding]) -> str:
-    """What a running unit publishes of itself; the unit is null where the configuration does not tell it."""
-    return encode(report(findings), stamper(unit)(0)).decode()
+    """What a running unit publishes of itself; unit and bundle are null where they cannot be told."""
+    hashes = (finding.values.get("sha256") for finding in findings if finding.stage == "bundle")
+    bundle = next(hashes, None)
+    return encode(report(findings), stamper(unit, None if bundle is None else str(bundle))(0)).decode()
 
 
 def table(findings: Sequence[Finding], *, colour: bool) -> str:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from hydroear.config.schema import Config, Sensor
 from hydroear.dsp import FrontEndSpec
 from hydroear.health.clock import clock_quality
+from hydroear.health.machine import look_at_machine
 from hydroear.model import read_bundle
 from hydroear.score import Scorer, SiteCalibration
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.broker import check_broker
 from hydroear.selftest.finding import Finding, Result, skipped
-from hydroear.selftest.machine import judge_clock, judge_machine, look_at_machine
+from hydroear.selftest.machine import judge_clock, judge_machine
 from hydroear.selftest.model import judge_bundle, judge_golden, judge_latency, run_golden, time_windows
 from hydroear.selftest.sensor import judge_calibration, judge_sound, judge_source, listen, load_calibration
 from hydroear.selftest.store import judge_store, visit_store
