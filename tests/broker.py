@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from authority import Credentials
 from hydroear.mqtt.broker import hang_up
 
 DEADLINE_S = 15.0
@@ -56,6 +58,10 @@ class Mosquitto:
         Lines of an ACL file; None allows everything.
     persistence
         Keep sessions and retained messages on disk, saved at every change.
+    tls
+        Certificate and key to speak TLS with; None speaks none.
+    client_ca
+        Those who may vouch for a client, which must then show a certificate.
     """
 
     def __init__(
@@ -65,9 +71,12 @@ class Mosquitto:
         users: dict[str, str] | None = None,
         acl: list[str] | None = None,
         persistence: bool = False,
+        tls: Credentials | None = None,
+        client_ca: Path | None = None,
     ) -> None:
         self.port = free_port()
         self._folder = folder
+        self._tls = tls is not None
         self._process: subprocess.Popen[bytes] | None = None
         lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {str(users is None).lower()}"]
         # Any number in flight, so that a subscriber is sent everything the moment it arrives.
@@ -79,6 +88,10 @@ class Mosquitto:
         if acl is not None:
             (folder / "acl").write_text("\n".join(acl) + "\n")
             lines.append(f"acl_file {folder / 'acl'}")
+        if tls is not None:
+            lines += [f"certfile {tls.certificate_file}", f"keyfile {tls.key_file}"]
+        if client_ca is not None:
+            lines += [f"cafile {client_ca}", "require_certificate true"]
         if persistence:
             lines += ["persistence true", f"persistence_location {folder}/"]
             lines += ["autosave_on_changes true", "autosave_interval 1"]
@@ -87,7 +100,7 @@ class Mosquitto:
     @property
     def url(self) -> str:
         """Where it listens, ``mqtt://127.0.0.1:PORT``."""
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"mqtt{'s' if self._tls else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
         """Start it, and return when it answers."""
@@ -148,7 +161,9 @@ class Mosquitto:
                 return False
             probe.settimeout(DEADLINE_S)
             probe.sendall(CONNECT)
-            return len(probe.recv(1)) == 1
+            with suppress(ConnectionResetError):  # it speaks TLS
+                probe.recv(1)
+            return True
 
     def _write_passwords(self, users: dict[str, str]) -> Path:
         path = self._folder / "passwords"

@@ -100,9 +100,12 @@ def _add_replay(verbs: argparse._SubParsersAction[argparse.ArgumentParser], comm
     replay.add_argument(
         "--json", action="store_true", help="one JSON line a window and a change of state, then a summary"
     )
-    replay.add_argument("--mqtt", metavar="URL", help="publish states and events, mqtt://HOST[:PORT]")
+    replay.add_argument("--mqtt", metavar="URL", help="publish states and events, mqtt://HOST[:PORT] or mqtts://")
     replay.add_argument(
-        "--mqtt-protocol", choices=["5", "3.1.1"], default="5", help="MQTT version the broker speaks (default 5)"
+        "--mqtt-protocol",
+        choices=["auto", "5", "3.1.1"],
+        default="auto",
+        help="MQTT version; auto is 5, and 3.1.1 where that is not spoken (default auto)",
     )
     replay.add_argument("--unit", default="replay", metavar="NAME", help="name of the unit in topics (default replay)")
     replay.add_argument(

@@ -204,7 +204,7 @@ def test_a_wrong_password_is_named_and_not_shown(
     failure = the_failure(report)
     assert code == 1
     assert failure["stage"] == "broker login"
-    assert "refuses this unit: Not authorized" in failure["measured"]
+    assert "refuses user unit: Not authorized" in failure["measured"]
     assert "the password file" in failure["fix"]
     assert results(report)["broker tcp"] == "pass"
     assert report["stages"]["broker publish"]["measured"] == "broker login failed"

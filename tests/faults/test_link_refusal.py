@@ -101,11 +101,9 @@ def test_an_unusable_password_file_is_reported_before_any_connection(
     assert str(path) in str(caught.value)
 
 
-def test_a_password_needs_a_user_and_a_port_must_exist(make_link: Callable[..., Link], password_file: Path) -> None:
+def test_a_password_needs_a_user(make_link: Callable[..., Link], password_file: Path) -> None:
     with pytest.raises(UsageError, match=r"set mqtt\.username"):
         make_link("mqtt://127.0.0.1", password_file=password_file)
-    with pytest.raises(UsageError, match="is not a broker"):
-        make_link("mqtt://127.0.0.1:99999")
 
 
 def test_a_broker_name_that_does_not_exist_is_reported(make_link: Callable[..., Link]) -> None:

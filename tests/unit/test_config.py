@@ -150,8 +150,10 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "(a warning that still stands after this long is a leak)",
         "unit.yaml:24: decision.clear_s: no value; expected a number from 1 to 86400 "
         "(how long it must stay normal to be quiet again)",
-        "unit.yaml:25: mqtt.url: bad value 'http://control'; expected text (broker, mqtt://HOST[:PORT])",
-        "unit.yaml:25: mqtt.protocol: bad value '6'; expected 5 or 3.1.1 (MQTT version the broker speaks)",
+        "unit.yaml:25: mqtt.url: bad value 'http://control'; expected mqtt://HOST[:PORT], or "
+        "mqtts://HOST[:PORT] with TLS (the broker)",
+        "unit.yaml:25: mqtt.protocol: bad value '6'; expected auto, 5 or 3.1.1 "
+        "(MQTT version; auto is 5, and 3.1.1 where that is not spoken)",
         "unit.yaml:25: mqtt.keepalive_s: bad value '2.5'; expected a whole number from 2 to 3600",
         "unit.yaml:26: publish: no value; expected a section with state_every_s, event_update_every_s, health_every_s",
         "unit.yaml:27: runtime: bad value 'litertt'; expected auto, tflite-runtime or litert (which interpreter); "

@@ -23,6 +23,7 @@ from hydroear.config.schema import (
     Publish,
     Section,
     Sensor,
+    Tls,
     WavSource,
 )
 
@@ -43,6 +44,7 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield Decision, unit["decision"]
     yield Night, unit["night"]
     yield Mqtt, unit["mqtt"]
+    yield Tls, unit["mqtt"]["tls"]
     yield Publish, unit["publish"]
     yield Evidence, unit["evidence"]
     yield BandLimit, unit["evidence"]["band_limit"]

@@ -187,13 +187,44 @@ class Decision(Section):
         return self
 
 
+_PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+BROKER_PATTERN = rf"^mqtts?://[^\s/:@]+(:{_PORT})?$"
+BROKER_EXPECTED = "mqtt://HOST[:PORT], or mqtts://HOST[:PORT] with TLS"
+BrokerUrl = Annotated[str, Field(pattern=BROKER_PATTERN, json_schema_extra={"expected": BROKER_EXPECTED})]
+
+
+class Tls(Section):
+    """How the unit knows a broker behind ``mqtts://``, and the broker the unit."""
+
+    ca_file: Annotated[
+        Path | None, Field(description="certificates, PEM, of those who may vouch for a broker; default: the system's")
+    ] = None
+    certificate_file: Annotated[
+        Path | None, Field(description="certificate of this unit, PEM, for a broker that asks for one")
+    ] = None
+    key_file: Annotated[Path | None, Field(description="private key of that certificate, PEM, no passphrase")] = None
+    min_version: Annotated[Literal["1.2", "1.3"], Field(description="oldest version of TLS that is spoken")] = "1.2"
+
+    @model_validator(mode="after")
+    def _key_has_a_certificate(self) -> Tls:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file belong together: give both or neither")
+        return self
+
+
 class Mqtt(Section):
     """The way to the control room."""
 
-    url: Annotated[str, Field(pattern=r"^mqtt://[^\s/:@]+(:\d{1,5})?$", description="broker, mqtt://HOST[:PORT]")]
+    url: Annotated[BrokerUrl, Field(description="the broker")]
+    fallback_urls: Annotated[
+        list[BrokerUrl], Field(max_length=8, description="brokers to turn to, in this order, when that one is away")
+    ] = []
     username: str | None = None
     password_file: Annotated[Path | None, Field(description="file that holds the password and nothing else")] = None
-    protocol: Annotated[Literal["5", "3.1.1"], Field(description="MQTT version the broker speaks")] = "5"
+    tls: Tls = Tls()
+    protocol: Annotated[
+        Literal["auto", "5", "3.1.1"], Field(description="MQTT version; auto is 5, and 3.1.1 where that is not spoken")
+    ] = "auto"
     keepalive_s: Annotated[int, Field(ge=2, le=3600)] = 30
 
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import logging
-import random
-import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from hydroear.config.schema import Mqtt
-from hydroear.errors import HydroearError
+from hydroear.errors import HydroearError, LinkError
 from hydroear.message import Kind, Message, Stored
 from hydroear.mqtt import topics
-from hydroear.mqtt.broker import broker_address, hang_up, make_client, refusal
+from hydroear.mqtt.broker import (
+    Address,
+    broker_addresses,
+    dial,
+    hang_up,
+    last_words,
+    make_client,
+    protocols,
+    refusal,
+)
 from hydroear.mqtt.payloads import Availability, as_historical
+from hydroear.mqtt.roster import Attempt, Roster
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +39,15 @@ WINDOW = 16
 """Messages of the queue handed to the broker and not yet acknowledged."""
 PAHO_WINDOW = 20
 """paho's own limit, at mosquitto's default: the room above ours is for a goodbye when ours is full."""
+ANSWER_S = 5.0
+"""How long a broker may take to answer CONNECT."""
 QUEUE_RETRY_S = 5.0
 """How long to leave a queue alone that cannot be read or written, e.g. on a full disk."""
 NEWS_S = 60.0
 """What waited for longer than this is no news any more, though the link stood. A choice."""
+
+Listener = Callable[[str, bytes, bool], None]
+"""Is told topic, payload and whether the message was retained; must not block."""
 
 
 class Queue(Protocol):
@@ -79,11 +92,26 @@ class _Handed(NamedTuple):
     id: int | None
 
 
+@dataclass(eq=False)
+class _Call:
+    """One connection to one broker, from dialling to hanging up."""
+
+    client: Client
+    attempt: Attempt
+    accepted: bool = False
+    answer_by_s: float | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.attempt.address
+
+
 class Link:
     """Delivers a queue to an MQTT broker, at least once and in order, whenever there is one.
 
     A pump thread alone hands messages to paho and settles their acknowledgements; paho's callbacks and
-    the queue's puts only post work to it. (paho calls ``on_publish`` with the lock held that ``publish``
+    the queue's puts only post work to it. A client of paho serves one connection: which broker is tried when, and in
+    which version, is for the pump to say. (paho calls ``on_publish`` with the lock held that ``publish``
     needs: a lock of our own around both would be a deadlock.)
 
     Parameters
@@ -97,13 +125,15 @@ class Link:
         The queue. A message stays in it until the broker acknowledges it.
     birth, status
         Make the payloads of those topics, when they are needed, on any thread.
+    subscriptions
+        Who is told of what the broker sends, by topic filter; on the pump thread.
     reconnect_s
-        First and longest wait between two attempts; it doubles from one to the other.
+        First and longest wait between two rounds of attempts; it doubles from one to the next.
 
     Raises
     ------
     LinkError, UsageError
-        The password file or the URL cannot be used.
+        The password, a certificate or a URL cannot be used.
     """
 
     def __init__(
@@ -114,28 +144,34 @@ class Link:
         outbox: Queue,
         birth: Callable[[], bytes],
         status: Callable[[Availability], bytes],
+        subscriptions: Mapping[str, Listener] | None = None,
         reconnect_s: tuple[float, float] = (1.0, 30.0),
     ) -> None:
+        self._settings = settings
         self._unit = unit
         self._outbox = outbox
         self._make_birth = birth
         self._make_status = status
-        self._address = broker_address(settings)
-        self._username = settings.username
-        self._keepalive_s = settings.keepalive_s
-        self._client = self._make_client(settings, reconnect_s)
+        self._listeners = dict(subscriptions or {})
+        self._roster = Roster(broker_addresses(settings), protocols(settings), reconnect_s)
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pump = threading.Thread(target=self._run, name="mqtt-pump", daemon=True)
         self._status = LinkStatus()
         self._connected_s = 0.0
+        self._call: _Call | None = None
+        self._next = self._roster.first()
+        self._dial_at_s = 0.0
         self._in_flight: dict[int, _Handed] = {}
         self._acknowledged: list[int] = []
         self._retained: dict[str, Message] = {}
         self._refused_topics: set[str] = set()
         self._refusal = ""
+        self._complaints: set[str] = set()
         self._queue_fails = False
         self._deadline_s: float | None = None
         self._flushed = False
+        for address in broker_addresses(settings):
+            self._make_client(Attempt(address, protocols(settings)[0], 0.0))  # what cannot be used is told at once
 
     @property
     def status(self) -> LinkStatus:
@@ -155,9 +191,7 @@ class Link:
     def start(self) -> None:
         """Begin to deliver; returns at once, with or without a network."""
         self._outbox.listen(lambda: self._work.put(_look_again))
-        self._client.connect_async(*self._address, keepalive=self._keepalive_s)
         self._pump.start()
-        self._client.loop_start()
 
     def stop(self, timeout_s: float) -> bool:
         """Deliver what is left if connected or about to be, say goodbye, disconnect.
@@ -175,72 +209,91 @@ class Link:
         self._work.put(partial(self._on_stop, time.monotonic() + timeout_s))
         self._pump.join()
         self._outbox.listen(_look_again)
-        hang_up(self._client)  # what is not acknowledged, the outbox still has
         return self._flushed
 
-    def _make_client(self, settings: Mqtt, reconnect_s: tuple[float, float]) -> Client:
-        client = make_client(settings, f"hydroear-{self._unit}")
+    def _make_client(self, attempt: Attempt) -> Client:
+        client = make_client(self._settings, f"hydroear-{self._unit}", attempt.address, attempt.protocol)
         client.will_set(topics.status(self._unit), self._make_status("offline"), qos=QOS, retain=True)
-        # All units lose a broker at the same moment; they must not all come back at the same moment.
-        spread = random.uniform(1.0, 1.5)
-        first_s, longest_s = (spread * wait_s for wait_s in reconnect_s)
-        client.reconnect_delay_set(first_s, longest_s)  # type: ignore[arg-type]  # any number will do
         client.max_inflight_messages_set(PAHO_WINDOW)
-        client.on_connect = self._paho_connect
-        client.on_connect_fail = self._paho_connect_fail
-        client.on_disconnect = self._paho_disconnect
-        client.on_publish = self._paho_publish
         return client
+
+    # On the thread of a call.
+
+    def _dial(self, call: _Call) -> None:
+        client, attempt = call.client, call.attempt
+        try:
+            dial(client, attempt.address, keepalive_s=self._settings.keepalive_s, protocol=attempt.protocol)
+        except LinkError as error:
+            self._post(call, partial(self._on_failed, call, str(error)))
+        else:
+            client.loop_start()
+            self._post(call, partial(self._on_dialled, call))
+            if self._call is not call:
+                hang_up(client)
 
     # On paho's thread.
 
     def _paho_connect(
-        self, client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+        self,
+        call: _Call,
+        _client: Client,
+        _data: object,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            self._work.put(partial(self._on_trouble, str(refusal(self._address, reason, self._username))))
-            return
-        # paho would send again what was not acknowledged, after whatever is published now, so out of
-        # order. Those messages are still in the outbox, in order.
-        client.drop_out_messages()
-        self._work.put(self._on_connect)
-
-    def _paho_connect_fail(self, _client: Client, _data: object) -> None:
-        # paho calls this from its except clause, and keeps the reason to itself.
-        cause = sys.exception()
-        self._work.put(
-            partial(
-                self._on_trouble,
-                f"broker {self._address} cannot be reached: {cause}; "
-                "check mqtt.url, the network and that the broker runs",
-            )
-        )
+            why = str(refusal(call.address, reason, self._settings.username))
+            other_version = str(reason) == "Unsupported protocol version"
+            self._post(call, partial(self._on_failed, call, why, other_version=other_version))
+        else:
+            self._post(call, partial(self._on_connect, call))
 
     def _paho_disconnect(
-        self, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
+        self, call: _Call, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _: object
     ) -> None:
-        self._work.put(partial(self._on_disconnect, str(reason)))
+        self._post(call, partial(self._on_lost, call, str(reason)))
+
+    def _paho_message(self, listener: Listener, _client: Client, _data: object, message: MQTTMessage) -> None:
+        self._work.put(partial(listener, message.topic, bytes(message.payload), message.retain))
 
     def _paho_publish(
-        self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: Properties | None
+        self, call: _Call, _client: Client, _data: object, mid: int, reason: ReasonCode, _: Properties | None
     ) -> None:
-        self._work.put(partial(self._on_acknowledged, mid, str(reason) if reason.is_failure else None))
+        self._post(call, partial(self._on_acknowledged, mid, str(reason) if reason.is_failure else None))
+
+    def _post(self, call: _Call, work: Callable[[], None]) -> None:
+        """Have the pump do what a call gives reason to, unless it has hung up by then."""
+        self._work.put(lambda: work() if self._call is call else None)
 
     # On the pump thread.
 
     def _run(self) -> None:
         while self._deadline_s is None:
-            self._step(QUEUE_RETRY_S if self._queue_fails else None)
+            self._step(self._patience_s())
         self._step_until(self._drained)
         if not self.last_error and not self._drained():
             self._on_trouble(
-                f"broker {self._address} does not answer; check mqtt.url, the network and that the broker runs"
+                f"broker {self._next.address} does not answer; check mqtt.url, the network and that the broker runs"
             )
         if self.connected:
             # A clean disconnect keeps the last will back.
             self._publish(self._status_message("offline"))
             self._step_until(lambda: not self._in_flight)
         self._flushed = self._drained()
+        self._hang_up()  # what is not acknowledged, the outbox still has
+
+    def _patience_s(self) -> float | None:
+        """How long there is nothing to do but what is posted."""
+        waits_s = [QUEUE_RETRY_S] if self._queue_fails else []
+        if (due_s := self._due_s) is not None:
+            waits_s.append(max(0.0, due_s - time.monotonic()))
+        return min(waits_s, default=None)
+
+    @property
+    def _due_s(self) -> float | None:
+        """When the next attempt is to be made, or this one to be given up."""
+        return self._dial_at_s if self._call is None else self._call.answer_by_s
 
     def _drained(self) -> bool:
         try:
@@ -251,11 +304,12 @@ class Link:
     def _step_until(self, done: Callable[[], bool]) -> None:
         deadline_s = self._deadline_s or 0.0
         while self._has_hope() and not done() and (left_s := deadline_s - time.monotonic()) > 0:
-            self._step(left_s)
+            patience_s = self._patience_s()
+            self._step(left_s if patience_s is None else min(left_s, patience_s))
 
     def _has_hope(self) -> bool:
-        """Connected, or at a first attempt that has not failed yet: a short recording ends before it is accepted."""
-        return self.connected or not self.last_error
+        """Connected, or in a first round of attempts: a short recording ends before the unit is accepted."""
+        return self.connected or not self._roster.exhausted
 
     def _step(self, timeout_s: float | None) -> None:
         try:
@@ -264,6 +318,8 @@ class Link:
                 self._work.get_nowait()()
         except Empty:
             pass
+        if (due_s := self._due_s) is not None and time.monotonic() >= due_s:
+            self._on_due()
         try:
             if self._acknowledged:
                 self._outbox.delete(*self._acknowledged)
@@ -272,6 +328,7 @@ class Link:
                 self._hand_over()
             if self._queue_fails:
                 self._queue_fails = False
+                self._complaints.clear()
                 self._status = replace(self._status, last_error=self._refusal)
         except HydroearError as error:
             if not self._queue_fails:
@@ -293,18 +350,55 @@ class Link:
         """Whether it was said within this connection, and lately."""
         return stored.put_s is not None and stored.put_s >= max(self._connected_s, time.monotonic() - NEWS_S)
 
+    def _on_due(self) -> None:
+        if self._call is not None:
+            # Some wait for more of a CONNECT that they do not understand.
+            why = f"broker {self._call.address} does not answer CONNECT; check that mqtt.url names an MQTT broker"
+            self._on_failed(self._call, why, other_version=True)
+            return
+        try:
+            call = _Call(self._make_client(self._next), self._next)
+        except HydroearError as error:  # a password or a certificate that is being replaced
+            self._on_trouble(str(error))
+            self._try_next(self._roster.failed())
+            return
+        client = call.client
+        client.on_connect = partial(self._paho_connect, call)
+        client.on_disconnect = partial(self._paho_disconnect, call)
+        client.on_publish = partial(self._paho_publish, call)
+        for topic, listener in self._listeners.items():
+            client.message_callback_add(topic, partial(self._paho_message, listener))
+        self._call = call
+        threading.Thread(target=self._dial, args=(call,), name="mqtt-dial", daemon=True).start()
+
+    def _try_next(self, attempt: Attempt) -> None:
+        self._next = attempt
+        self._dial_at_s = time.monotonic() + attempt.wait_s
+
+    def _hang_up(self) -> None:
+        call, self._call = self._call, None
+        self._in_flight.clear()
+        self._status = replace(self._status, connected=False)
+        if call is not None:
+            hang_up(call.client)
+
     def _publish(self, message: Message, number: int | None = None) -> None:
-        info = self._client.publish(message.topic, message.payload, qos=QOS, retain=message.retain)
+        assert self._call is not None
+        info = self._call.client.publish(message.topic, message.payload, qos=QOS, retain=message.retain)
         self._in_flight[info.mid] = _Handed(message.topic, number)
 
     def _status_message(self, availability: Availability) -> Message:
         return Message(topics.status(self._unit), self._make_status(availability), Kind.STATE, retain=True)
 
-    def _on_connect(self) -> None:
-        log.info("connected to %s as %s", self._address, self._unit)
+    def _on_connect(self, call: _Call) -> None:
+        log.info("connected to %s as %s", call.address, self._unit)
+        call.accepted, call.answer_by_s = True, None
+        self._roster.accepted()
+        self._complaints.clear()
         self._status = replace(self._status, connected=True, last_error=self._refusal)
         self._connected_s = time.monotonic()
-        self._in_flight.clear()
+        if self._listeners:
+            call.client.subscribe([(topic, QOS) for topic in self._listeners])
         # The broker may have lost its memory, or never had it. What it refused is not tried again: mosquitto 2.0
         # ends an MQTT 5 connection after a refusal (github.com/eclipse-mosquitto/mosquitto/issues/2579), so
         # that no connection would live long enough to deliver anything.
@@ -313,11 +407,30 @@ class Link:
             if message.topic not in self._refused_topics:
                 self._publish(message)
 
-    def _on_disconnect(self, reason: str) -> None:
-        if self.connected and not self.last_error:
-            self._on_trouble(f"broker {self._address} ended the connection: {reason}")
-        self._status = replace(self._status, connected=False)
-        self._in_flight.clear()
+    def _on_dialled(self, call: _Call) -> None:
+        if not call.accepted:
+            call.answer_by_s = time.monotonic() + ANSWER_S
+
+    def _on_failed(self, call: _Call, why: str, *, other_version: bool = False) -> None:
+        self._hang_up()
+        attempt = self._roster.failed(other_version=other_version)
+        if attempt.address != call.address or attempt.wait_s:
+            self._on_trouble(why)
+        self._try_next(attempt)
+
+    def _on_lost(self, call: _Call, reason: str) -> None:
+        if not call.accepted:
+            # Some hang up on a version of MQTT that they do not know, and on those who bring no certificate.
+            why = last_words(self._settings, call.address) or LinkError(
+                f"broker {call.address} hangs up at once: {reason}",
+                fix="check that mqtt.url names an MQTT broker, and with mqtts:// whether it speaks TLS",
+            )
+            self._on_failed(call, str(why), other_version=True)
+            return
+        self._hang_up()
+        if not self.last_error:
+            self._on_trouble(f"broker {call.address} ended the connection: {reason}")
+        self._try_next(self._roster.lost())
 
     def _on_acknowledged(self, mid: int, refusal: str | None) -> None:
         handed = self._in_flight.pop(mid, None)
@@ -339,7 +452,8 @@ class Link:
                 self._status = replace(self._status, delivered=self._status.delivered + 1)
 
     def _on_trouble(self, explanation: str) -> None:
-        if explanation != self._status.last_error:
+        if explanation not in self._complaints:
+            self._complaints.add(explanation)
             log.warning("%s", explanation)
         self._status = replace(self._status, last_error=explanation)
 

@@ -1,8 +1,7 @@
-"""Stages of the way to the control room, each further along it: name, TCP, login, publish, own message back."""
+"""Stages of the way to the control room, each further along it: name, TCP, TLS, login, publish, own message back."""
 
 from __future__ import annotations
 
-import errno
 import socket
 import time
 import uuid
@@ -11,36 +10,57 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from hydroear.config.schema import Mqtt
 from hydroear.errors import LinkError
 from hydroear.mqtt import topics
-from hydroear.mqtt.broker import broker_address, hang_up, make_client, refusal
+from hydroear.mqtt.broker import (
+    Address,
+    dial,
+    hang_up,
+    last_words,
+    make_client,
+    protocols,
+    refusal,
+    tls_context,
+    unreachable,
+)
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.finding import Finding, Result, skipped
 
 STEP_S = 3.0
 """How long to wait for one answer."""
 
+_VERSIONS = {MQTTProtocolVersion.MQTTv5: "5", MQTTProtocolVersion.MQTTv311: "3.1.1"}
+_NO_BROKER = "check that mqtt.url names an MQTT broker, and with mqtts:// whether it speaks TLS"
 _SLOW = "check the load of the broker and the quality of the network"
-_TCP_REASONS = {
-    errno.ECONNREFUSED: ("refused: nothing listens there", "start the broker, or correct the port in mqtt.url"),
-    errno.ENETUNREACH: ("no route to that network", "check the network of this unit"),
-    errno.EHOSTUNREACH: ("no such host in the network", "check mqtt.url, the network and that the broker runs"),
-}
 
 
-def check_broker(settings: Mqtt, unit: str, *, limit_s: float) -> list[Finding]:
-    """Go as far towards the control room as one gets; what lies behind the first failure is skipped."""
-    call = _Call(settings, unit)
+def check_broker(settings: Mqtt, unit: str, address: Address, *, limit_s: float, name: str = "broker") -> list[Finding]:
+    """Go as far towards the control room as one gets; what lies behind the first failure is skipped.
+
+    Parameters
+    ----------
+    settings, unit
+        How to log in, and as whom.
+    address
+        Which of the brokers.
+    limit_s
+        How long it may take.
+    name
+        What the stages begin with.
+    """
+    call = _Call(settings, unit, address)
     steps: list[tuple[str, Callable[[], str]]] = [
-        ("broker name", call.resolve),
-        ("broker tcp", call.reach),
-        ("broker login", call.log_in),
-        ("broker publish", call.publish),
-        ("broker echo", call.hear_echo),
+        (f"{name} name", call.resolve),
+        (f"{name} tcp", call.reach),
+        *([(f"{name} tls", call.shake_hands)] if address.tls else []),
+        (f"{name} login", call.log_in),
+        (f"{name} publish", call.publish),
+        (f"{name} echo", call.hear_echo),
     ]
     deadline_s = time.monotonic() + limit_s
     findings: list[Finding] = []
@@ -66,13 +86,15 @@ def check_broker(settings: Mqtt, unit: str, *, limit_s: float) -> list[Finding]:
 class _Call:
     """One connection of the self-test, under a name of its own: the daemon keeps its connection and its last will."""
 
-    def __init__(self, settings: Mqtt, unit: str) -> None:
+    def __init__(self, settings: Mqtt, unit: str, address: Address) -> None:
         nonce = uuid.uuid4().hex[:12]
-        self._settings = settings
+        self._settings, self._address = settings, address
+        self._protocol = protocols(settings)[0]
         self._client_id = f"hydroear-{unit}-selftest-{nonce}"
         self._topic = topics.selftest_echo(unit, nonce)
         self._acl_fix = f"let this user write and read {topics.ROOT}/{unit}/#"
         self._client: Client | None = None
+        self._may_be_version = False
         self._accepted: Future[None] = Future()
         self._subscribed: Future[None] = Future()
         self._published: Future[None] = Future()
@@ -80,46 +102,62 @@ class _Call:
 
     def resolve(self) -> str:
         """Find the broker's address."""
-        host, port = broker_address(self._settings)
+        host, port, _ = self._address
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise LinkError(
-                f"{host} is not known: {error.strerror}", fix="check mqtt.url, and the name server of this unit"
-            ) from error
+            raise unreachable(self._address, error) from error
         return f"{host} is {found[0][4][0]}, found"
 
     def reach(self) -> str:
         """Open a TCP connection, and close it."""
-        address = broker_address(self._settings)
+        self._connect().close()
+        return f"{self._address} answers"
+
+    def shake_hands(self) -> str:
+        """Agree on TLS, and see that the broker is who it should be."""
+        context = tls_context(self._settings.tls)
+        with self._connect() as plain:
+            try:
+                with context.wrap_socket(plain, server_hostname=self._address.host) as connection:
+                    version, (cipher, *_) = connection.version(), connection.cipher() or ("?",)
+            except OSError as error:
+                raise unreachable(self._address, error) from error
+        return f"{version}, {cipher}, certificate in order,"
+
+    def _connect(self) -> socket.socket:
         try:
-            socket.create_connection(address, timeout=STEP_S).close()
-        except TimeoutError as error:
-            fix = "check mqtt.url, the network, the firewall and that the broker runs"
-            raise LinkError(f"{address}: no answer in {STEP_S:g} s", fix=fix) from error
+            return socket.create_connection((self._address.host, self._address.port), timeout=STEP_S)
         except OSError as error:
-            reason, fix = _TCP_REASONS.get(error.errno or 0, (error.strerror or str(error), "check the network"))
-            raise LinkError(f"{address}: {reason}", fix=fix) from error
-        return f"{address} answers"
+            raise unreachable(self._address, error) from error
 
     def log_in(self) -> str:
-        """CONNECT with the credentials of the configuration."""
-        client = self._client = make_client(self._settings, self._client_id)
+        """CONNECT with the credentials of the configuration, in a version of MQTT that the broker speaks."""
+        versions = protocols(self._settings)
+        for protocol in versions:
+            self._protocol = protocol
+            self._accepted = Future()
+            try:
+                self._say_hello()
+                break
+            except LinkError:
+                if protocol is versions[-1] or not self._may_be_version:
+                    raise
+                self.end()
+        return f"accepted as {self._settings.username or 'anybody'}, MQTT {_VERSIONS[self._protocol]},"
+
+    def _say_hello(self) -> None:
+        client = self._client = make_client(self._settings, self._client_id, self._address, self._protocol)
         client.connect_timeout = STEP_S
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
         client.on_message = self._on_message
-        try:
-            client.connect(*broker_address(self._settings), keepalive=self._settings.keepalive_s)
-        except OSError as error:
-            raise LinkError(str(error), fix="try again: the broker has just gone") from error
+        self._may_be_version = False
+        dial(client, self._address, keepalive_s=self._settings.keepalive_s, protocol=self._protocol)
         client.loop_start()
-        _answer(
-            self._accepted, "no answer to CONNECT", "check that mqtt.url names an MQTT broker that speaks without TLS"
-        )
-        return f"accepted as {self._settings.username or 'anybody'}, MQTT {self._settings.protocol},"
+        _answer(self._accepted, "no answer to CONNECT", _NO_BROKER)
 
     def publish(self) -> str:
         """Send a message on a topic of this unit."""
@@ -148,7 +186,8 @@ class _Call:
         self, _client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            _fail(self._accepted, refusal(broker_address(self._settings), reason))
+            self._may_be_version = str(reason) == "Unsupported protocol version"
+            _fail(self._accepted, refusal(self._address, reason, self._settings.username))
         else:
             _settle(self._accepted)
 
@@ -169,7 +208,10 @@ class _Call:
         self, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         what = f"the broker ended the connection: {reason}"
-        _fail(self._accepted, LinkError(what, fix="look into the broker's log"))
+        if not self._accepted.done():
+            self._may_be_version = True
+            why = last_words(self._settings, self._address)
+            _fail(self._accepted, why or LinkError(what, fix=f"look into the broker's log; {_NO_BROKER}"))
         # mosquitto 2.0 does so after a message that it forbids.
         for pending in (self._subscribed, self._published, self._echoed):
             _fail(pending, LinkError(what, fix=self._acl_fix))

@@ -11,6 +11,7 @@ from hydroear.dsp import FrontEndSpec
 from hydroear.health.clock import clock_quality
 from hydroear.health.machine import look_at_machine
 from hydroear.model import read_bundle
+from hydroear.mqtt.broker import Address, broker_addresses
 from hydroear.score import Scorer, SiteCalibration
 from hydroear.selftest.attempt import attempt
 from hydroear.selftest.broker import check_broker
@@ -59,11 +60,14 @@ def examine(config: Config, sensors: Sequence[Sensor]) -> list[Finding]:
         One a stage, in order. The state comes before the sensors, because a running daemon has the sensors.
     """
     findings, scorer, daemon_runs = _examine_inside(config)
-    with ThreadPoolExecutor(len(sensors) + 1) as pool:
+    addresses = [] if config.mqtt is None else broker_addresses(config.mqtt)
+    with ThreadPoolExecutor(len(sensors) + max(1, len(addresses))) as pool:
         ears = [pool.submit(_examine_sensor, config, sensor, scorer, daemon_runs=daemon_runs) for sensor in sensors]
-        broker = pool.submit(_examine_broker, config)
-        for rows in (*ears, broker):
+        brokers = [pool.submit(_examine_broker, config, *place) for place in enumerate(addresses, 1)]
+        for rows in (*ears, *brokers):
             findings += rows.result()
+    if config.mqtt is None:
+        findings.append(skipped("broker", "no broker configured"))
     return findings
 
 
@@ -140,7 +144,7 @@ def _listening_stages(sensor: Sensor) -> list[str]:
     return ["source", "sound"] + ["reference"] * (sensor.source.reference_channel is not None)
 
 
-def _examine_broker(config: Config) -> list[Finding]:
-    if config.mqtt is None:
-        return [skipped("broker", "no broker configured")]
-    return check_broker(config.mqtt, config.unit, limit_s=BROKER_S)
+def _examine_broker(config: Config, number: int, address: Address) -> list[Finding]:
+    assert config.mqtt is not None
+    name = "broker" if number == 1 else f"broker {number}"
+    return check_broker(config.mqtt, config.unit, address, limit_s=BROKER_S, name=name)
