@@ -32,14 +32,14 @@ from hydroear.health import Cause
 from hydroear.health.clock import clock_quality
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
-from hydroear.mqtt import payloads, topics
+from hydroear.mqtt import homeassistant, payloads, topics
 from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
 from hydroear.service.notify import Notifier
 
 if TYPE_CHECKING:
-    from hydroear.mqtt.link import Link
+    from hydroear.mqtt.link import Link, Listener
 
 log = logging.getLogger(__name__)
 
@@ -243,8 +243,29 @@ class Unit:
 
         assert self._config.mqtt is not None
         return Link(
-            self._config.mqtt, unit=self._config.unit, outbox=self._outbox, birth=self._birth, status=self._status
+            self._config.mqtt,
+            unit=self._config.unit,
+            outbox=self._outbox,
+            birth=self._birth,
+            status=self._status,
+            subscriptions={} if self._config.mqtt.home_assistant is None else self._home_assistant(),
         )
+
+    def _home_assistant(self) -> dict[str, Listener]:
+        """Make this unit known to Home Assistant, now and whenever that begins anew."""
+        mqtt = self._config.mqtt
+        assert mqtt is not None
+        assert mqtt.home_assistant is not None
+        sensors = [sensor.id for sensor in self._config.sensors]
+        discovery = homeassistant.discovery_message(mqtt.home_assistant, unit=self._config.unit, sensors=sensors)
+        self._outbox.put(discovery)
+
+        def hear(_topic: str, payload: bytes, _retained: bool) -> None:
+            if payload == b"online":
+                with suppress(OutboxError):  # the link must go on
+                    self._outbox.put(discovery)
+
+        return {homeassistant.STATUS_TOPIC: hear}
 
     def run(self) -> bool:
         """Listen until every source has ended or :meth:`stop` is called; then deliver what can be delivered.

@@ -226,6 +226,14 @@ class Mqtt(Section):
         Literal["auto", "5", "3.1.1"], Field(description="MQTT version; auto is 5, and 3.1.1 where that is not spoken")
     ] = "auto"
     keepalive_s: Annotated[int, Field(ge=2, le=3600)] = 30
+    home_assistant: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
+            description="discovery prefix of a Home Assistant that is to show the unit",
+            json_schema_extra={"expected": "a topic of letters, digits, _, - and /"},
+        ),
+    ] = None
 
 
 class Publish(Section):
