@@ -11,6 +11,7 @@ import pytest
 from broker import Mosquitto
 from hydroear.model import SHIPPED_BUNDLE
 from listening import health, hydroear, write
+from running import Unit
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,9 @@ def make_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
     """A running broker that lets everybody in and forgets everything when it stops."""
     return make_mosquitto().start()
+
+
+@pytest.fixture
+def unit(tmp_path: Path, site: Path) -> Unit:
+    """A unit with nothing in its outbox."""
+    return Unit(tmp_path, site)

@@ -76,3 +76,19 @@ class OutboxOwnedError(OutboxError):
 
 class LinkError(HydroearError):
     """A broker that cannot be reached or refuses this unit."""
+
+
+class CommandError(HydroearError):
+    """A request of the control room that is not obeyed.
+
+    Parameters
+    ----------
+    request_id
+        The request, where it could be read.
+    """
+
+    def __init__(
+        self, what: str, *, where: object = "", expected: str = "", fix: str = "", request_id: str | None = None
+    ) -> None:
+        self.request_id = request_id
+        super().__init__(what, where=where, expected=expected, fix=fix)

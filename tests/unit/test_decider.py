@@ -207,7 +207,7 @@ def test_only_a_leak_can_be_acknowledged_also_over_a_restart() -> None:
 
 def test_a_muted_sensor_calls_a_leak_only_when_the_mute_is_over() -> None:
     decider = quiet_decider()
-    decider.mute(70.0)
+    decider.mute(50.0)
     states = hear(decider, [HIGH] * 80, after_s=20.0)
     assert states.index(State.LEAK) + 1 == 50
     assert set(states[: states.index(State.LEAK)]) == {State.QUIET, State.WARNING}

@@ -27,6 +27,8 @@ def test_the_page_is_what_the_command_prints() -> None:
         "| `sensors.*.evidence.clips` | integer, at least 0 | clips written |",
         '| `phase` | `"open"`, `"update"`, `"close"` | which step it is |',
         "## `hydroear/v1/UNIT/cmd/VERB`",
+        "### `mute`",
+        "| `for_s` | number, at least 1, at most 604800 | for how long, in seconds |",
     ],
 )
 def test_it_tells_nested_fields_their_values_and_topics_without_a_schema(row: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hydroear.config.schema import NAME_PATTERN
 from hydroear.mqtt import topics
+from hydroear.mqtt.commands import parse
 from hydroear.mqtt.homeassistant import discovery_message
 
 DISCOVERY_TOPIC = re.compile(r"homeassistant/device/[a-zA-Z0-9_-]+/config")
@@ -47,9 +47,9 @@ def test_what_it_says_of_the_unit_is_retained_and_names_device_origin_and_platfo
 def test_the_button_sends_a_command_with_a_request_id_that_can_be_part_of_a_topic() -> None:
     button = discovery()["components"]["selftest"]
     assert button["command_topic"] == topics.command("high-street", "selftest")
-    request = json.loads(re.sub(r"{{.*?}}", "1741010706789", button["command_template"]))
-    assert request["schema"] == "hydroear/command/1"
-    assert re.match(NAME_PATTERN, request["request_id"])
+    text = button["command_template"].replace("{{ utcnow().isoformat() }}", "2025-03-03T14:05:06.789000+00:00")
+    request = parse("selftest", re.sub(r"{{.*?}}", "1741010706789", text).encode())
+    assert request.request_id == "home-assistant-1741010706789"
 
 
 @pytest.mark.parametrize("key", ["leak", "state", "score", "level"])

@@ -195,6 +195,19 @@ class Pipeline:
         levels_db = [level_db for level_db in list(self._levels_db) if level_db is not None]
         return float(np.percentile(levels_db, QUIETEST_PERCENT)) if levels_db else None
 
+    @property
+    def muted_s(self) -> float | None:
+        """For how long no leak will be called; None if one may be."""
+        return self._decider.muted_s
+
+    def acknowledge(self) -> State:
+        """Somebody has taken the leak on."""
+        return self._decider.acknowledge()
+
+    def mute(self, for_s: float) -> None:
+        """Call no leak for so long; with 0, call them again."""
+        self._decider.mute(for_s)
+
     def hear(self, piece: Block | Gap, *, night: bool = True) -> list[Report]:
         """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel; is it heard by night?"""
         self._resting = self._night_only and not night

@@ -11,6 +11,7 @@ from dataclasses import replace
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.config.schema import Decision
 from hydroear.decide import OpenEvent, State
+from hydroear.errors import HydroearError
 from hydroear.evidence import Reasons
 from hydroear.message import Kind, Message
 from hydroear.mqtt import payloads, topics
@@ -53,11 +54,13 @@ class Reporter:
         self._seq = itertools.count()
         self._told_s: float | None = None
         self._updated_s = 0.0
+        self._last: Report | None = None
         remembered = outbox.recall(sensor)
         self.event = OpenEvent.from_json(remembered) if remembered is not None else None
 
     def take(self, report: Report, pipeline: Pipeline, reasons: Reasons | None = None) -> None:
         """Queue what this report gives reason to say; `reasons` are those of an event that opens."""
+        self._last = report
         if report.event == "open":
             self.event = self._open()
             self._say(report, "open", reasons)
@@ -72,6 +75,26 @@ class Reporter:
         if report.changed or self._told_s is None or report.position_s - self._told_s >= self._state_every_s:
             self._told_s = report.position_s
             self._outbox.put(self._state(report, pipeline))
+
+    def acknowledge(self, pipeline: Pipeline, by: str) -> None:
+        """Tell that somebody has taken the open event on, once the sensor was heard.
+
+        Raises
+        ------
+        HydroearError
+            No window was heard since the start.
+        """
+        assert self.event is not None
+        if self._last is None:
+            raise HydroearError(f"{self._sensor} has not been heard since the start", fix="ask again in a minute")
+        self.event = replace(self.event, acknowledged=True)
+        self._say(replace(self._last, state=pipeline.acknowledge(), reason=f"acknowledged by {by}"), "update")
+        self.tell_state(pipeline)
+
+    def tell_state(self, pipeline: Pipeline) -> None:
+        """Queue the state now, as it was changed by somebody's order; nothing before a window was heard."""
+        if self._last is not None:
+            self._outbox.put(self._state(replace(self._last, state=pipeline.state), pipeline))
 
     def end(self, report: Report) -> None:
         """Close the open event because the recording it was heard in has ended."""
@@ -127,6 +150,7 @@ class Reporter:
             windows_scored=pipeline.windows_scored,
             windows_skipped=pipeline.windows_skipped,
             event_id=self.event.event_id if self.event else None,
+            muted_s=_rounded(pipeline.muted_s),
         )
         return Message(
             topics.state(self._unit, self._sensor),

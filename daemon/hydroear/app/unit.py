@@ -15,11 +15,13 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from hydroear.app.birth import birth_of, sensor_birth
+from hydroear.app.desk import Desk
 from hydroear.app.display import Display
 from hydroear.app.follower import Follower
 from hydroear.app.health import health_of
 from hydroear.app.live import LiveFeed
 from hydroear.app.night import NoiseLogger, night_message
+from hydroear.app.orders import Orders
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
 from hydroear.app.zone import night_hours
@@ -71,6 +73,7 @@ class Ear:
     recorder: Recorder | None
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     complained_s: dict[Cause, float] = field(default_factory=dict)
+    mutex: threading.Lock = field(default_factory=threading.Lock)
 
 
 def load_site(path: Path, *, required: bool) -> SiteCalibration | None:
@@ -165,6 +168,16 @@ class Unit:
         self._feed = self._open_feed()
         self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
         self._runtime = runtime
+        self._orders = Orders(
+            config,
+            self._ears,
+            outbox=self._outbox,
+            stamp=self._stamp,
+            examine=self._examine,
+            announce=self._announce,
+            stop=self.stop,
+        )
+        self._desk = Desk(config.unit, self._orders.handlers, outbox=self._outbox, stamp=self._stamp)
         self._link = self._make_link() if config.mqtt is not None else None
 
     def _open_feed(self) -> LiveFeed | None:
@@ -248,14 +261,14 @@ class Unit:
             outbox=self._outbox,
             birth=self._birth,
             status=self._status,
-            subscriptions={} if self._config.mqtt.home_assistant is None else self._home_assistant(),
+            subscriptions={topics.command(self._config.unit, "+"): self._desk.take, **self._home_assistant()},
         )
 
     def _home_assistant(self) -> dict[str, Listener]:
-        """Make this unit known to Home Assistant, now and whenever that begins anew."""
+        """Make this unit known to Home Assistant, where there is one, now and whenever that begins anew."""
         mqtt = self._config.mqtt
-        assert mqtt is not None
-        assert mqtt.home_assistant is not None
+        if mqtt is None or mqtt.home_assistant is None:
+            return {}
         sensors = [sensor.id for sensor in self._config.sensors]
         discovery = homeassistant.discovery_message(mqtt.home_assistant, unit=self._config.unit, sensors=sensors)
         self._outbox.put(discovery)
@@ -341,12 +354,13 @@ class Unit:
     def _listen(self, ear: Ear) -> None:
         try:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
-                with self._turn:
-                    if ear.recorder is not None:
-                        ear.recorder.hear(piece)
-                    reports = ear.pipeline.hear(piece, night=self._is_night(ear))
-                for report in reports:
-                    self._tell(ear, report)
+                with ear.mutex:
+                    with self._turn:
+                        if ear.recorder is not None:
+                            ear.recorder.hear(piece)
+                        reports = ear.pipeline.hear(piece, night=self._is_night(ear))
+                    for report in reports:
+                        self._tell(ear, report)
         except (AudioError, CaptureError) as error:
             log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
             self._deaf = True
@@ -417,7 +431,9 @@ class Unit:
             sensor_birth(sensor, rate_hz=ear.source.rate_hz, calibrated=ear.follower is not None)
             for sensor, ear in zip(self._config.sensors, self._ears, strict=True)
         ]
-        return payloads.encode(birth_of(self._bundle, self._runtime, sensors), self._stamp(0))
+        return payloads.encode(
+            birth_of(self._bundle, self._runtime, sensors, list(self._orders.handlers)), self._stamp(0)
+        )
 
     def _status(self, availability: payloads.Availability) -> bytes:
         return payloads.encode(payloads.Status(availability), self._stamp(0))
@@ -426,15 +442,24 @@ class Unit:
         """Examine the unit once, beside the hearing, and tell the control room what was found."""
         if self._stopping.wait(SELFTEST_AFTER_S):
             return
+        with suppress(OutboxError):  # a unit that stops meanwhile has nobody to tell
+            self._examine()
+
+    def _examine(self) -> payloads.SelfTest:
         from hydroear.selftest import Result, examine_unit, report  # and with it paho
 
         findings = examine_unit(self._config)
         for finding in findings:
             if finding.result is Result.FAIL:
                 log.error("selftest: %s: %s; %s", finding.stage, finding.measured, finding.fix)
-        payload = payloads.encode(report(findings), self._stamp(0))
-        with suppress(OutboxError):  # a unit that stops meanwhile has nobody to tell
-            self._outbox.put(Message(topics.selftest(self._config.unit), payload, Kind.HEALTH, retain=True))
+        found = report(findings)
+        payload = payloads.encode(found, self._stamp(0))
+        self._outbox.put(Message(topics.selftest(self._config.unit), payload, Kind.HEALTH, retain=True))
+        return found
+
+    def _announce(self) -> None:
+        if self._link is not None:
+            self._link.announce()
 
     def _health(self) -> payloads.Health:
         return health_of(

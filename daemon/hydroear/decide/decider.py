@@ -144,9 +144,15 @@ class Decider:
         self._acknowledged = self.leaking
         return self.state
 
-    def mute(self, until_s: float) -> None:
-        """Call no leak until a time in the stream; a warning may stand, and is a leak if it still does then."""
-        self._muted_until_s = until_s
+    def mute(self, for_s: float) -> None:
+        """Call no leak for so long, none at all with 0; a warning may stand, and is a leak if it still does then."""
+        self._muted_until_s = self._heard_s + for_s
+
+    @property
+    def muted_s(self) -> float | None:
+        """For how long no leak will be called; None if one may be."""
+        left_s = self._muted_until_s - self._heard_s
+        return left_s if left_s > 0.0 else None
 
     @property
     def low_decades(self) -> float | None:

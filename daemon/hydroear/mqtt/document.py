@@ -9,7 +9,7 @@ from dataclasses import fields
 from importlib.resources import files
 from typing import Any
 
-from hydroear.mqtt import topics
+from hydroear.mqtt import commands, topics
 from hydroear.mqtt.payloads import Stamp
 
 Schema = Mapping[str, Any]
@@ -48,7 +48,24 @@ def page() -> str:
             parts += [f"{schemas[name]['description']}\n", _table({key: own[key] for key in own if key != "schema"})]
         else:
             parts.append(f"{inspect.getdoc(function)}\n")
+        if name == "command":
+            parts += _commands()
     return "\n".join(parts)
+
+
+def _commands() -> Iterator[str]:
+    """What may be asked; the schemas of requests are those of the models that check them."""
+    common = commands.Command.model_fields.keys() - {"form"}
+    first, *_ = commands.COMMANDS
+    properties = commands.schema(first)["properties"]
+    yield "Every request has `schema`, which is `hydroear/command/1`, and these:\n"
+    yield _table({key: field for key, field in properties.items() if key in common})
+    for verb in commands.COMMANDS:
+        schema = commands.schema(verb)
+        yield f"### `{verb}`\n\n{schema['description']}\n"
+        own = {key: field for key, field in schema["properties"].items() if key not in properties}
+        if own:
+            yield _table(own)
 
 
 def _schema(kind: str) -> Schema | None:

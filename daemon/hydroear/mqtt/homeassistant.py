@@ -91,7 +91,8 @@ def _of_unit(unit: str) -> dict[str, Component]:
             "entity_category": "diagnostic",
             "command_topic": topics.command(unit, "selftest"),
             "command_template": (
-                '{"schema":"hydroear/command/1","request_id":"home-assistant-{{ (now().timestamp() * 1000) | int }}"}'
+                '{"schema":"hydroear/command/1","request_id":"home-assistant-{{ (now().timestamp() * 1000) | int }}",'
+                '"time":"{{ utcnow().isoformat() }}","by":"Home Assistant"}'
             ),
         },
     }

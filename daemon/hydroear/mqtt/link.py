@@ -193,6 +193,10 @@ class Link:
         self._outbox.listen(lambda: self._work.put(_look_again))
         self._pump.start()
 
+    def announce(self) -> None:
+        """Say again all that is retained, if there is a connection; there is no need to at the beginning of one."""
+        self._work.put(self._say_retained)
+
     def stop(self, timeout_s: float) -> bool:
         """Deliver what is left if connected or about to be, say goodbye, disconnect.
 
@@ -399,6 +403,11 @@ class Link:
         self._connected_s = time.monotonic()
         if self._listeners:
             call.client.subscribe([(topic, QOS) for topic in self._listeners])
+        self._say_retained()
+
+    def _say_retained(self) -> None:
+        if not self.connected:
+            return
         # The broker may have lost its memory, or never had it. What it refused is not tried again: mosquitto 2.0
         # ends an MQTT 5 connection after a refusal (github.com/eclipse-mosquitto/mosquitto/issues/2579), so
         # that no connection would live long enough to deliver anything.

@@ -17,6 +17,7 @@ SensorState = Literal["learning", "quiet", "warning", "leak", "acknowledged", "n
 SensorCondition = Literal["healthy", "degraded", "recovering", "failed"]
 EventState = Literal["quiet", "leak", "acknowledged"]
 Phase = Literal["open", "update", "close"]
+Outcome = Literal["done", "refused", "failed"]
 StageResult = Literal["pass", "warn", "fail", "skip"]
 SourceKind = Literal["microphone", "pipe", "wav"]
 
@@ -255,6 +256,8 @@ class State:
         As in :class:`SensorHealth`.
     event_id
         The open event, None when there is none.
+    muted_s
+        For how long no leak will be called; None if one may be.
     """
 
     kind: ClassVar = "state"
@@ -266,6 +269,7 @@ class State:
     windows_scored: int
     windows_skipped: int
     event_id: str | None
+    muted_s: float | None
 
 
 @dataclass(frozen=True)
@@ -363,7 +367,60 @@ class Night:
     problem: str
 
 
-Body = Status | Birth | Health | State | Event | SelfTest | Night
+@dataclass(frozen=True)
+class Reply:
+    """What became of a request.
+
+    Attributes
+    ----------
+    request_id, verb
+        The request.
+    outcome
+        Whether it was done, or not even tried, or went wrong.
+    error
+        Why, in plain words; empty when it was done.
+    values
+        What was asked for.
+    """
+
+    kind: ClassVar = "reply"
+    request_id: str
+    verb: str
+    outcome: Outcome
+    error: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One piece of the sound of an event.
+
+    Attributes
+    ----------
+    event_id, sensor
+        Of what it is.
+    file
+        Name of the file, which tells its format.
+    size_bytes, sha256
+        Of the whole file.
+    piece, pieces
+        Which piece, from 0, of how many. All but the last are equally long.
+    data
+        The bytes, in base64.
+    """
+
+    kind: ClassVar = "clip"
+    event_id: str
+    sensor: str
+    file: str
+    size_bytes: int
+    sha256: str
+    piece: int
+    pieces: int
+    data: str
+
+
+Body = Status | Birth | Health | State | Event | SelfTest | Night | Reply | Clip
 
 
 def encode(body: Body, stamp: Stamp) -> bytes:

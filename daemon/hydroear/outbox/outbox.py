@@ -44,7 +44,11 @@ CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON message BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - length(old.payload) WHERE kind = old.kind;
 END;
 CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS reply (id INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT UNIQUE, payload BLOB NOT NULL);
 """
+
+REPLIES = 500
+"""How many replies are remembered."""
 
 # In memory: states come every minute for years, and a memory card does not; and a monotonic time means nothing to the
 # next process.
@@ -107,7 +111,13 @@ class Outbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put(self, *messages: Message, remember: tuple[str, str] | None = None, forget: str | None = None) -> None:
+    def put(
+        self,
+        *messages: Message,
+        remember: tuple[str, str] | None = None,
+        forget: str | None = None,
+        answered: str | None = None,
+    ) -> None:
         """Commit messages, and what changes about an open event, in one transaction.
 
         Parameters
@@ -120,6 +130,9 @@ class Outbox:
             ``(sensor_id, record)``: the sensor's open event from now on, in the caller's own encoding.
         forget
             The sensor whose open event is closed.
+        answered
+            The request that the first message replies to: :meth:`reply_to` knows it from now on, until
+            :data:`REPLIES` others have come.
         """
 
         def work(db: sqlite3.Connection) -> None:
@@ -129,6 +142,11 @@ class Outbox:
                 db.execute("INSERT OR REPLACE INTO open_event VALUES (?, ?)", remember)
             if forget is not None:
                 db.execute("DELETE FROM open_event WHERE sensor_id = ?", (forget,))
+            if answered is not None:
+                db.execute(
+                    "INSERT OR REPLACE INTO reply (request_id, payload) VALUES (?, ?)", (answered, messages[0].payload)
+                )
+                db.execute("DELETE FROM reply WHERE id <= (SELECT max(id) FROM reply) - ?", (REPLIES,))
             if any(not message.retain for message in messages):
                 self._enforce_cap(db)
 
@@ -167,6 +185,13 @@ class Outbox:
             lambda db: db.execute("SELECT record FROM open_event WHERE sensor_id = ?", (sensor_id,)).fetchone()
         )
         return None if row is None else str(row[0])
+
+    def reply_to(self, request_id: str) -> bytes | None:
+        """What was replied to a request, None if it is not remembered."""
+        row = self._commit(
+            lambda db: db.execute("SELECT payload FROM reply WHERE request_id = ?", (request_id,)).fetchone()
+        )
+        return None if row is None else bytes(row[0])
 
     def depth(self) -> int:
         """Number of messages that wait."""

@@ -1,0 +1,157 @@
+"""What the control room may ask of a unit: one form a verb, checked before anything is done."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from hydroear.config.schema import NAME_PATTERN
+from hydroear.errors import CommandError
+
+MAX_BYTES = 16 * 1024
+"""The longest request that is read at all."""
+AHEAD_S = 60.0
+"""How far a request may come from the future: clocks differ."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class Command(BaseModel):
+    """What every request says: which it is, when it was made, for how long it holds, and who asks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+    form: Annotated[Literal["hydroear/command/1"], Field(alias="schema", description="the form of this request")]
+    request_id: Annotated[
+        Name, Field(description="chosen by who asks; a request with the same one is the same request")
+    ]
+    time: Annotated[AwareDatetime, Field(description="when it was asked, with a time zone")]
+    valid_s: Annotated[float, Field(gt=0, le=3600, description="for how long it holds, in seconds")] = 60.0
+    by: Annotated[str, Field(min_length=1, max_length=100, description="who asks, for people")] = "control room"
+
+    def check_time(self, now: datetime) -> None:
+        """Refuse a request that is over, or not yet made.
+
+        Raises
+        ------
+        CommandError
+            With both times, for one of the clocks may be wrong.
+        """
+        age = now - self.time
+        if age > timedelta(seconds=self.valid_s) or age < -timedelta(seconds=AHEAD_S):
+            raise CommandError(
+                f"asked at {self.time.isoformat()}, but here it is {now.isoformat(timespec='seconds')}",
+                expected=f"a request of the last {self.valid_s:g} s",
+                fix="ask again with a new request_id, and check both clocks",
+            )
+
+
+class Ping(Command):
+    """Is the unit there?"""
+
+
+class Selftest(Command):
+    """Examine the unit; what is found is published on its own topic, the sum of it is the reply."""
+
+
+class Ack(Command):
+    """Take a leak on: the sensor says acknowledged until it is over."""
+
+    event_id: Annotated[str, Field(min_length=1, max_length=120, description="the event that is taken on")]
+
+
+class Mute(Command):
+    """Call no leak for a while; a warning may stand, and is a leak if it still does then. A restart ends it."""
+
+    sensor: Annotated[Name, Field(description="which sensor")]
+    for_s: Annotated[float, Field(ge=1, le=604800, description="for how long, in seconds")]
+
+
+class Unmute(Command):
+    """Call leaks again."""
+
+    sensor: Annotated[Name, Field(description="which sensor")]
+
+
+class Clip(Command):
+    """Send the sound of an event, in pieces, on its clip topic."""
+
+    event_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,119}$", description="the event")]
+    first: Annotated[int, Field(ge=0, le=100000, description="the first piece that is missing, from 0")] = 0
+
+
+class Config(Command):
+    """Tell the configuration in force. It names the files that secrets are in, and holds none."""
+
+
+class Rebirth(Command):
+    """Say again all that is retained: status, birth, health, states."""
+
+
+class Restart(Command):
+    """End the daemon in order, for the service manager to start it anew."""
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "ping": Ping,
+    "selftest": Selftest,
+    "ack": Ack,
+    "mute": Mute,
+    "unmute": Unmute,
+    "clip": Clip,
+    "config": Config,
+    "rebirth": Rebirth,
+    "restart": Restart,
+}
+"""By verb, which is the last level of the topic."""
+
+
+class _Identified(BaseModel):
+    request_id: Name
+
+
+def parse(verb: str, payload: bytes) -> Command:
+    """Read a request.
+
+    Raises
+    ------
+    CommandError
+        If it is none; with its `request_id` where it has one that can be answered.
+    """
+    if len(payload) > MAX_BYTES:
+        raise CommandError(f"a request of {len(payload)} bytes", expected=f"{MAX_BYTES} at most")
+    form = COMMANDS.get(verb)
+    try:
+        if form is None:
+            raise CommandError(f"no command {verb!r}", expected=f"one of {', '.join(COMMANDS)}")
+        return form.model_validate_json(payload)
+    except (CommandError, ValidationError) as error:
+        raise CommandError(_words(error), request_id=_request_id(payload)) from error
+
+
+def schema(verb: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a command."""
+    content = COMMANDS[verb].model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"hydroear/command/1/{verb}",
+        **{key: value for key, value in content.items() if key != "title"},
+    }
+
+
+def _words(error: CommandError | ValidationError) -> str:
+    if isinstance(error, CommandError):
+        return str(error)
+    problems = error.errors(include_url=False, include_input=False)
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'the request'}: {problem['msg'][:200]}" for problem in problems[:5]
+    )
+
+
+def _request_id(payload: bytes) -> str | None:
+    try:
+        return _Identified.model_validate_json(payload).request_id
+    except ValidationError:
+        return None
