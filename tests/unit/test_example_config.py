@@ -17,6 +17,7 @@ from hydroear.config.schema import (
     Decision,
     Evidence,
     MicrophoneSource,
+    Models,
     Mqtt,
     Night,
     PipeSource,
@@ -45,6 +46,7 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield Mqtt, unit["mqtt"]
     yield Publish, unit["publish"]
     yield Evidence, unit["evidence"]
+    yield Models, unit["models"]
     yield BandLimit, unit["evidence"]["band_limit"]
 
 

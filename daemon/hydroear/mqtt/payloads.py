@@ -64,7 +64,7 @@ class Birth:
     runtime
         The interpreter that scores.
     bundle
-        SHA-256 of the model bundle, hexadecimal.
+        SHA-256 of the manifest of the model bundle, hexadecimal.
     sensors
         Identifiers of its sensors.
     """
@@ -215,7 +215,7 @@ class Event:
     raise_decades, false_alarms_per_month
         The raise level the score was held against, and the budget of false alarms of a sensor.
     bundle
-        SHA-256 of the model bundle that scored, hexadecimal.
+        SHA-256 of the manifest of the model bundle that scored, hexadecimal.
     horizon_decades
         What was held against the raise level: the rarity of the last horizon; None before there is one.
     reason
