@@ -41,7 +41,7 @@ _ARRAYS = (
     "golden_audio.npy",
     "golden_band_means.npy",
 )
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError, EOFError)
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _LIMITS = {_MANIFEST: 2**20, _SIGNATURE: 2**10} | dict.fromkeys((*_MODELS, *_ARRAYS), MAX_BYTES)
 
 
@@ -262,7 +262,7 @@ def parse_bundle(content: bytes, where: object, trusted: Sequence[PublicKey] = (
         front_end = FrontEndSpec.from_json(json.dumps(manifest["front_end"]))
         if front_end.sha256 != manifest["front_end_sha256"]:
             raise _altered(where, "front_end")
-        arrays = {name: np.load(io.BytesIO(members[name]), allow_pickle=False) for name in _ARRAYS}
+        arrays = {name: _array(name, members[name], where) for name in _ARRAYS}
         golden = Golden(
             audio=arrays["golden_audio.npy"],
             band_means=arrays["golden_band_means.npy"],
@@ -393,6 +393,18 @@ def _check_shapes(where: object, bundle: Bundle) -> None:
         raise BundleError("an array holds no finite float32 numbers", where=where, fix="export the bundle again")
     if bundle.golden.audio.dtype != np.int16:
         raise BundleError("the golden audio is no int16", where=where, fix="export the bundle again")
+
+
+def _array(name: str, content: bytes, where: object) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception as error:  # whatever numpy's parsers raise: it does not say what that can be
+        raise BundleError(
+            f"{name} is no array ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            where=where,
+            fix="export the bundle again",
+        ) from error
+    return array
 
 
 def _npy(array: NDArray[Any]) -> bytes:
