@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hydroear.app.models import confirm, install, roll_back, status
@@ -434,11 +435,41 @@ def test_the_candidate_goes_back_first_and_then_what_runs(tmp_path: Path, config
         roll_back(config)
 
 
-def test_no_file_is_written_outside_the_state_folder(tmp_path: Path, config: Config) -> None:
+def elsewhere(config: Config, folder: Path) -> set[tuple[Path, int]]:
+    """The files of a folder that are not of the unit's state, and when each was written."""
+    files = [entry for entry in folder.rglob("*") if config.state_dir not in (entry, *entry.parents)]
+    return {(file, file.stat().st_mtime_ns) for file in files if file.is_file()}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_comes_is_installed_whole_or_refused_and_nothing_is_written_elsewhere(
+    tmp_path: Path, config: Config, data: st.DataObject
+) -> None:
+    original = tmp_path / "release-2.hydroear"
+    if not original.exists():
+        signed(tmp_path, 2)
+    content = bytearray(original.read_bytes())
+    for _ in range(data.draw(st.integers(0, 2))):
+        content[data.draw(st.integers(-1500, 3000))] = data.draw(st.integers(0, 255))
+    arrived = tmp_path / "arrived.hydroear"
+    arrived.write_bytes(content)
+    before = elsewhere(config, tmp_path)
+    try:
+        installed = install(config, arrived, without_calibration=True).installed
+    except BundleError:
+        assert not (tmp_path / "state" / "models" / "b.hydroear").exists()
+    else:
+        assert (installed.sha256, installed.release) == (read_bundle(original).sha256, 2)
+        assert {entry.name for entry in config.models_dir.iterdir()} == {".lock", "a.hydroear", "slots.json"}
+        roll_back(config)
+    assert elsewhere(config, tmp_path) == before
+
+
+def test_a_member_with_a_path_is_refused_though_a_trusted_key_signed_the_rest(tmp_path: Path, config: Config) -> None:
     path = signed(tmp_path, 2)
-    before = {entry for entry in tmp_path.rglob("*") if config.state_dir not in (entry, *entry.parents)}
-    install(config, path, without_calibration=True)
-    work(start_model(config, RUNTIME))
-    after = {entry for entry in tmp_path.rglob("*") if config.state_dir not in (entry, *entry.parents)}
-    assert after == before
-    assert {entry.name for entry in config.models_dir.iterdir()} == {".lock", "a.hydroear", "slots.json"}
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../../../escaped", b"x")
+    with pytest.raises(BundleError, match=r"'\.\./\.\./\.\./escaped' is in it, which no bundle has"):
+        install(config, path, without_calibration=True)
+    assert not config.state_dir.exists()
