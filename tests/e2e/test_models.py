@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from hydroear.model import SHIPPED_BUNDLE
+from hydroear.outbox import Outbox
 from listening import DECISION, command, health, hydroear, json_lines, said, write
 from signed import key_pair, signed, unsigned
 
@@ -187,6 +188,16 @@ def test_a_unit_that_is_killed_too_often_goes_back(tmp_path: Path, unit: Unit) -
         assert f"on probation, start {start} of 3" in run(config)
     assert "slot a: release-2 rolled back: started 3 times" in run(config)
     assert status(config)["active"] is None
+
+
+def test_a_unit_that_cannot_run_beside_another_counts_no_start(tmp_path: Path, unit: Unit) -> None:
+    config = unit(signed(tmp_path, 1))
+    assert model("install", config, signed(tmp_path, 2), "--without-calibration").returncode == 0
+    with Outbox(tmp_path / "state" / "outbox.sqlite"):
+        done = hydroear("run", "-c", config)
+    assert done.returncode == 1
+    assert "belongs to another running process" in done.stderr
+    assert status(config)["slots"]["a"]["phase"] == "candidate"
 
 
 @pytest.mark.parametrize("action", ["confirm", "rollback"])

@@ -155,10 +155,10 @@ class Unit:
     def _build(self) -> None:
         config = self._config
         runtime = choose_runtime(config.runtime)
-        self._model = start_model(config, runtime)
-        self._bundle = self._model.bundle
         self._stamp = stamper(config.unit)
         self._outbox = self._parts.enter_context(Outbox(config.outbox_path))
+        self._model = start_model(config, runtime)  # counts a start, so only where no other unit owns the state
+        self._bundle = self._model.bundle
         self._store, self._writer = None, None
         if config.evidence.enabled:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
