@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_watch(verbs, common)
     _add_devices(verbs, common)
     _add_record(verbs, common)
+    _add_model(verbs, common)
     return parser
 
 
@@ -220,6 +221,11 @@ def _add_calibrate(verbs: argparse._SubParsersAction[argparse.ArgumentParser], c
         "--nights", type=int, metavar="N", help="live: hear the night hours of the configuration alone, N times"
     )
     calibrate.add_argument(
+        "--model",
+        choices=["active", "candidate"],
+        help="live: for the bundle that the unit runs (default), or for one that waits to be activated",
+    )
+    calibrate.add_argument(
         "--accept-anyway", action="store_true", help="learn a site that is refused; the calibration says so"
     )
     calibrate.add_argument("--json", action="store_true", help="print what was learned as JSON")
@@ -267,7 +273,9 @@ def _calibrate_on_files(args: argparse.Namespace) -> tuple[Learned, Path]:
     from hydroear.app.calibrate import calibrate_on_recordings
     from hydroear.app.display import Progress
 
-    _only_with("recordings", needed=("bundle", "out"), foreign=("config", "sensor", "duration", "nights"), args=args)
+    _only_with(
+        "recordings", needed=("bundle", "out"), foreign=("config", "sensor", "duration", "nights", "model"), args=args
+    )
     learned = calibrate_on_recordings(
         args.files,
         bundle_path=args.bundle,
@@ -305,7 +313,8 @@ def _calibrate_live(args: argparse.Namespace) -> tuple[Learned, Path]:
         raise UsageError(f"{args.nights} nights", where="--nights", expected="1 or more")
     heard_s = None if args.duration is None else parse_duration(args.duration)
     config = load_config(args.config)
-    live = LiveCalibration(config, args.sensor, Goal(heard_s=heard_s, nights=args.nights))
+    goal = Goal(heard_s=heard_s, nights=args.nights)
+    live = LiveCalibration(config, args.sensor, goal, candidate=args.model == "candidate")
     install_stop(live.stop)
     return live.run(accept_anyway=args.accept_anyway, progress=Progress(sys.stderr)), live.out
 
@@ -402,6 +411,71 @@ def _record(args: argparse.Namespace) -> int:
             f"{args.out}: {session.heard_s:.1f} s of {args.label} in {len(session.files)} recording(s), "
             f"{session.lost_s:.1f} s lost in {len(session.gaps)} gap(s), {session.clipped} samples clipped"
         )
+    return 0
+
+
+def _add_model(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    model = verbs.add_parser("model", help="install another bundle on a unit, and go back from it")
+    actions = model.add_subparsers(metavar="ACTION", required=True)
+    of_unit = argparse.ArgumentParser(add_help=False, parents=[common])
+    of_unit.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
+    install = actions.add_parser(
+        "install", parents=[of_unit], help="install a bundle, which the next start of the unit tries out"
+    )
+    install.add_argument("file", type=Path, metavar="FILE", help="the bundle")
+    install.add_argument(
+        "--without-calibration",
+        action="store_true",
+        help="activate it for sensors too that are not calibrated for it; they are scored against the trainer's pipes",
+    )
+    install.set_defaults(func=_model_install)
+    status = actions.add_parser("status", parents=[of_unit], help="what is installed, and what runs")
+    status.add_argument("--json", action="store_true", help="the same as JSON")
+    status.set_defaults(func=_model_status)
+    confirm = actions.add_parser("confirm", parents=[of_unit], help="confirm the bundle on probation before its time")
+    confirm.set_defaults(func=_model_confirm)
+    rollback = actions.add_parser(
+        "rollback", parents=[of_unit], help="withdraw the bundle that waits, or go back from the one that runs"
+    )
+    rollback.set_defaults(func=_model_rollback)
+
+
+def _model_install(args: argparse.Namespace) -> int:
+    from hydroear.app.models import install
+    from hydroear.config.loader import load_config
+
+    outcome = install(load_config(args.config), args.file, without_calibration=args.without_calibration)
+    what = "installed" if outcome.new else "is installed already"
+    print(f"{outcome.installed.name}, sha256 {outcome.installed.sha256[:12]}: {what}")
+    for sensor in outcome.waits_for:
+        print(f"it waits for: hydroear calibrate -c {args.config} --model candidate --sensor {sensor} --for 24h")
+    if outcome.new:
+        print("the next start of the unit that finds nothing to wait for tries it out")
+    return 0
+
+
+def _model_status(args: argparse.Namespace) -> int:
+    from hydroear.app.models import in_words, status
+    from hydroear.config.loader import load_config
+
+    told = status(load_config(args.config))
+    print(json.dumps(told) if args.json else in_words(told))
+    return 0
+
+
+def _model_confirm(args: argparse.Namespace) -> int:
+    from hydroear.app.models import confirm
+    from hydroear.config.loader import load_config
+
+    print(f"{confirm(load_config(args.config)).name}: confirmed")
+    return 0
+
+
+def _model_rollback(args: argparse.Namespace) -> int:
+    from hydroear.app.models import roll_back
+    from hydroear.config.loader import load_config
+
+    print(f"{roll_back(load_config(args.config)).name}: rolled back; a unit that runs it does so until it is restarted")
     return 0
 
 

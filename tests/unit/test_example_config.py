@@ -17,6 +17,7 @@ from hydroear.config.schema import (
     Decision,
     Evidence,
     MicrophoneSource,
+    Models,
     Mqtt,
     Night,
     PipeSource,
@@ -47,6 +48,7 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield Tls, unit["mqtt"]["tls"]
     yield Publish, unit["publish"]
     yield Evidence, unit["evidence"]
+    yield Models, unit["models"]
     yield BandLimit, unit["evidence"]["band_limit"]
 
 

@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(verbs)
     _add_demo(verbs)
     _add_demo_bundle(verbs)
+    _add_keygen(verbs)
+    _add_sign(verbs)
+    _add_verify(verbs)
     return parser
 
 
@@ -112,7 +115,7 @@ def _fit(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"bundle": str(outcome.bundle_path), "sha256": outcome.sha256, "metrics": outcome.metrics}))
     else:
-        print(f"{outcome.bundle_path}  sha256 {outcome.sha256}")
+        print(f"{outcome.bundle_path}  manifest sha256 {outcome.sha256}")
         for name, value in sorted(outcome.metrics.items()):
             print(f"  {name:<24} {value:.3f}")
     return 0
@@ -156,9 +159,76 @@ def _demo_bundle(args: argparse.Namespace) -> int:
 
     out = args.out or SHIPPED_BUNDLE
     outcome = make_demo_bundle(out, quiet=args.quiet)
-    print(f"{out}  {out.stat().st_size} bytes  sha256 {outcome.sha256}")
+    print(f"{out}  {out.stat().st_size} bytes  manifest sha256 {outcome.sha256}")
     for name, value in sorted(outcome.metrics.items()):
         print(f"  {name:<24} {value:.3f}")
+    return 0
+
+
+def _add_keygen(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keygen = verbs.add_parser(
+        "keygen",
+        help="make the keys that bundles are signed with",
+        description="Make the keys that bundles are signed with: the private one, KEY, which stays here, and the "
+        "public one, KEY.pub, which units get.",
+    )
+    keygen.add_argument("--out", type=Path, required=True, metavar="KEY", help="where to write the private key")
+    keygen.set_defaults(func=_keygen)
+
+
+def _keygen(args: argparse.Namespace) -> int:
+    from hydroear_train.signing import make_key, public_path
+
+    key = make_key(args.out)
+    print(f"{args.out} and {public_path(args.out)}  key {key.key_id}")
+    return 0
+
+
+def _add_sign(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sign = verbs.add_parser(
+        "sign",
+        help="sign a bundle and number its release",
+        description="Sign a bundle and number its release. What the bundle is does not change by that: calibrations "
+        "that were made with it stay valid.",
+    )
+    sign.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle")
+    sign.add_argument("--key", type=Path, required=True, metavar="KEY", help="private key, as keygen wrote it")
+    sign.add_argument(
+        "--release", type=int, required=True, metavar="N", help="number of the release, higher than those before"
+    )
+    sign.add_argument("--out", type=Path, metavar="FILE", help="where to write it (default: over BUNDLE)")
+    sign.set_defaults(func=_sign)
+
+
+def _sign(args: argparse.Namespace) -> int:
+    from hydroear_train.signing import sign_bundle
+
+    out = args.out or args.bundle
+    bundle, signature = sign_bundle(args.bundle, args.key, args.release, out)
+    print(f"{out}  {bundle.name}  release {signature.release}, key {signature.key_id}  manifest sha256 {bundle.sha256}")
+    return 0
+
+
+def _add_verify(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = verbs.add_parser("verify", help="check a bundle and its signature, as a unit does")
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle")
+    verify.add_argument("--key", type=Path, required=True, metavar="KEY.pub", help="public key, as keygen wrote it")
+    verify.add_argument("--json", action="store_true", help="print what it is as JSON")
+    verify.set_defaults(func=_verify)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from hydroear.model import read_bundle
+    from hydroear.model.signature import PublicKey
+
+    bundle = read_bundle(args.bundle, (PublicKey.load(args.key),))
+    assert bundle.signature is not None
+    told = {"name": bundle.name, "release": bundle.signature.release, "key": bundle.signature.key_id}
+    if args.json:
+        print(json.dumps({"bundle": str(args.bundle), **told, "sha256": bundle.sha256}))
+    else:
+        in_words = "  ".join(f"{what} {value}" for what, value in told.items())
+        print(f"{args.bundle}  {in_words}  manifest sha256 {bundle.sha256}")
     return 0
 
 

@@ -51,7 +51,7 @@ class Outcome:
     bundle_path
         The bundle.
     sha256
-        Its hash.
+        Its :attr:`hydroear.model.Bundle.sha256`.
     metrics
         What was measured on held-out normal windows and synthetic leaks.
     """

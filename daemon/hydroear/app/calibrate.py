@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from hydroear.app.display import Progress
 from hydroear.app.intake import Examined, Intake
+from hydroear.app.owner import check_user
 from hydroear.app.zone import night_hours
 from hydroear.audio import Block, Gap, open_recording
 from hydroear.audio.flatline import Flatline
@@ -27,6 +27,7 @@ from hydroear.dsp import FrontEndSpec, Window
 from hydroear.errors import CalibrationError, OutboxOwnedError, UsageError
 from hydroear.health.clock import clock_quality
 from hydroear.model import choose_runtime, read_bundle
+from hydroear.model.slots import bundle_to_run, candidate_to_run, trusted_keys
 from hydroear.outbox import own_queue
 from hydroear.score import Scorer, SiteCalibration, calibrate
 from hydroear.score.baseline import judge
@@ -108,6 +109,8 @@ class LiveCalibration:
         Which of its sensors.
     goal
         How much to hear.
+    candidate
+        Whether for the bundle that waits to be activated, rather than for the one that the unit runs.
 
     Attributes
     ----------
@@ -117,17 +120,18 @@ class LiveCalibration:
     Raises
     ------
     UsageError
-        If there is no such sensor, or another user owns the unit's state.
+        If there is no such sensor or bundle, or another user owns the unit's state.
     """
 
-    def __init__(self, config: schema.Config, sensor_id: str, goal: Goal) -> None:
+    def __init__(self, config: schema.Config, sensor_id: str, goal: Goal, *, candidate: bool = False) -> None:
         sensors = {sensor.id: sensor for sensor in config.sensors}
         if sensor_id not in sensors:
             raise UsageError(f"no sensor {sensor_id!r}", where="--sensor", expected=f"one of {', '.join(sensors)}")
-        _check_user(config.state_dir)
+        check_user(config.state_dir)
         self._config, self._sensor, self._goal = config, sensors[sensor_id], goal
-        self.out = config.site_path(self._sensor)
-        self._path = config.learning_path(self._sensor)
+        self._choice = candidate_to_run(config) if candidate else bundle_to_run(config)
+        self.out = config.site_path(self._sensor, self._choice.model)
+        self._path = config.learning_path(self._sensor, self._choice.model)
         self._hours = night_hours(config.night)
         self._stopping = False
         self._warned: set[str] = set()
@@ -149,7 +153,7 @@ class LiveCalibration:
             If the bundle or the source cannot be used.
         """
         config, sensor = self._config, self._sensor
-        bundle = read_bundle(config.bundle)
+        bundle = self._choice.read(trusted_keys(config))
         scorer = Scorer(bundle, choose_runtime(config.runtime))
         with _unit_at_rest(config):
             learner = SiteLearner.load(self._path, bundle) if self._path.exists() else SiteLearner(bundle)
@@ -168,7 +172,7 @@ class LiveCalibration:
                 raise CalibrationError(error.what, where=self._path, expected=error.expected, fix=fix) from error
             site.save(self.out)
             # What a unit followed since the calibration before says nothing about this one.
-            config.adaptation_path(sensor).unlink(missing_ok=True)
+            config.adaptation_path(sensor, self._choice.model).unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
         return Learned(site, learner.left_out)
 
@@ -256,14 +260,6 @@ def _unit_at_rest(config: schema.Config) -> Iterator[None]:
         yield
     finally:
         release()
-
-
-def _check_user(state_dir: Path) -> None:
-    """Files that the superuser makes in another user's folder, that user's daemon could not open."""
-    if os.geteuid() == 0 and state_dir.exists() and (owner := state_dir.stat().st_uid) != 0:
-        raise UsageError(
-            f"the folder belongs to user {owner}", where=state_dir, fix="run as that user, the daemon's own"
-        )
 
 
 def calibrate_on_recordings(

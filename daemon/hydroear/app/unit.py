@@ -23,6 +23,7 @@ from hydroear.app.live import LiveFeed
 from hydroear.app.night import NoiseLogger, night_message
 from hydroear.app.orders import Orders
 from hydroear.app.pipeline import Pipeline, Report
+from hydroear.app.probation import start_model
 from hydroear.app.reporter import Reporter
 from hydroear.app.zone import night_hours
 from hydroear.capture import Source, open_source
@@ -33,7 +34,7 @@ from hydroear.evidence import EvidenceStore, Hearing, Normal, Recorder, Writer
 from hydroear.health import Cause
 from hydroear.health.clock import clock_quality
 from hydroear.message import Kind, Message
-from hydroear.model import Bundle, Runtime, choose_runtime, read_bundle
+from hydroear.model import Bundle, Runtime, choose_runtime
 from hydroear.mqtt import homeassistant, payloads, topics
 from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
@@ -156,9 +157,10 @@ class Unit:
     def _build(self) -> None:
         config = self._config
         runtime = choose_runtime(config.runtime)
-        self._bundle = read_bundle(config.bundle)
-        self._stamp = stamper(config.unit, self._bundle.sha256)
         self._outbox = self._parts.enter_context(Outbox(config.outbox_path))
+        self._model = start_model(config, runtime)  # counts a start, so only where no other unit owns the state
+        self._bundle = self._model.bundle
+        self._stamp = stamper(config.unit, self._bundle.sha256)
         self._store, self._writer = None, None
         if config.evidence.enabled:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
@@ -191,11 +193,12 @@ class Unit:
 
     def _ear(self, sensor: schema.Sensor, bundle: Bundle, runtime: Runtime) -> Ear:
         config = self._config
-        site = load_site(config.site_path(sensor), required=sensor.site is not None)
+        model = self._model.model
+        site = load_site(config.site_path(sensor, model), required=sensor.site is not None and not model)
         follower = None
         if site is not None:
             follower = Follower(
-                config.adaptation_path(sensor),
+                config.adaptation_path(sensor, model),
                 site,
                 clear_decades=config.decision.clear_level,
                 hop_s=bundle.front_end.window_hop_s,
@@ -367,6 +370,7 @@ class Unit:
             if isinstance(error, CaptureError):
                 self.stop()
         except BaseException as error:
+            self._model.blame(error)
             self._broken = error
             self.stop()
         finally:
@@ -381,6 +385,7 @@ class Unit:
     def _tell(self, ear: Ear, report: Report) -> None:
         if report.score_ms is not None:
             ear.latencies_ms.append(report.score_ms)
+            self._model.scored(report.score_ms)
         self._complain(ear, report)
         self._report(ear, report)
         if ear.follower is not None:

@@ -302,6 +302,17 @@ class Evidence(Section):
     ] = 200.0
 
 
+class Models(Section):
+    """Which bundles a unit runs, and how long it watches a new one."""
+
+    trusted_keys: Annotated[
+        list[Path], Field(description="public keys, one of which must have signed a bundle; with none, none need have")
+    ] = []
+    probation_windows: Annotated[
+        int, Field(ge=1, le=100_000, description="windows that an installed bundle must score to be confirmed")
+    ] = 3600
+
+
 class Config(Section):
     """A whole unit."""
 
@@ -317,6 +328,7 @@ class Config(Section):
     mqtt: Mqtt | None = None
     publish: Publish = Publish()
     evidence: Evidence = Evidence()
+    models: Models = Models()
 
     @property
     def outbox_path(self) -> Path:
@@ -333,17 +345,35 @@ class Config(Section):
         """Where clips, pictures and reasons are kept."""
         return self.state_dir / "evidence"
 
-    def site_path(self, sensor: Sensor) -> Path:
-        """Where the calibration of a sensor is, or would be."""
-        return sensor.site or self.state_dir / "site" / f"{sensor.id}.json"
+    @property
+    def models_dir(self) -> Path:
+        """Where installed bundles are kept, and what was learned with each."""
+        return self.state_dir / "models"
 
-    def learning_path(self, sensor: Sensor) -> Path:
+    def site_path(self, sensor: Sensor, model: str = "") -> Path:
+        """Where the calibration of a sensor is, or would be.
+
+        Parameters
+        ----------
+        sensor
+            The sensor.
+        model
+            Which bundle it is for: the SHA-256 of an installed one, nothing for the configured one.
+        """
+        if sensor.site is not None and not model:
+            return sensor.site
+        return self._site_dir(model) / f"{sensor.id}.json"
+
+    def learning_path(self, sensor: Sensor, model: str = "") -> Path:
         """Where a calibration that is under way keeps what it heard."""
-        return self.state_dir / "site" / f"{sensor.id}.learning.npz"
+        return self._site_dir(model) / f"{sensor.id}.learning.npz"
 
-    def adaptation_path(self, sensor: Sensor) -> Path:
+    def adaptation_path(self, sensor: Sensor, model: str = "") -> Path:
         """Where it is kept how far a sensor has followed its site since the calibration."""
-        return self.state_dir / "site" / f"{sensor.id}.adaptation.json"
+        return self._site_dir(model) / f"{sensor.id}.adaptation.json"
+
+    def _site_dir(self, model: str) -> Path:
+        return self.models_dir / model[:16] if model else self.state_dir / "site"
 
     def night_path(self, sensor: Sensor) -> Path:
         """Where it is kept what a sensor heard of a night, or of the last one."""

@@ -1,6 +1,6 @@
 """Bundles, and the interpreters that run what is in them."""
 
-from hydroear.model.bundle import SHIPPED_BUNDLE, Bundle, Golden, pack_bundle, read_bundle, write_bundle
+from hydroear.model.bundle import SHIPPED_BUNDLE, Bundle, Golden, pack_bundle, parse_bundle, read_bundle, write_bundle
 from hydroear.model.runtime import Model, Runtime, available_runtimes, choose_runtime, load_model
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "choose_runtime",
     "load_model",
     "pack_bundle",
+    "parse_bundle",
     "read_bundle",
     "write_bundle",
 ]

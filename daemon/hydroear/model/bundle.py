@@ -1,7 +1,8 @@
 """The bundle: one file with everything that scoring needs, every part of it hashed.
 
 A bundle is a ZIP archive of ``manifest.json``, two TFLite models and a few arrays. It holds no time stamps, so the
-same training gives the same bytes.
+same training gives the same bytes. The manifest has the hash of every other part, so that its own hash says which
+bundle it is; a signature is one more member, and changes nothing of that.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import BundleError, HydroearError
+from hydroear.model.archive import MAX_BYTES, Archive, damaged, pack
+from hydroear.model.signature import PublicKey, Signature, check_signature
 from hydroear.wholefile import whole_file
 
 SHIPPED_BUNDLE = Path(__file__).with_name("simulated-pipes.hydroear")
@@ -26,7 +29,7 @@ SHIPPED_BUNDLE = Path(__file__).with_name("simulated-pipes.hydroear")
 
 FORMAT = "hydroear-bundle"
 FORMAT_VERSION = 1
-_MAX_BYTES = 64 * 2**20
+_MANIFEST, _SIGNATURE = "manifest.json", "signature.json"
 _MODELS = ("extractor.tflite", "autoencoder.tflite")
 _ARRAYS = (
     "band_mean.npy",
@@ -38,7 +41,8 @@ _ARRAYS = (
     "golden_audio.npy",
     "golden_band_means.npy",
 )
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+_LIMITS = {_MANIFEST: 2**20, _SIGNATURE: 2**10} | dict.fromkeys((*_MODELS, *_ARRAYS), MAX_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,9 @@ class Bundle:
     provenance
         Where the bundle comes from: data hash, recipe, seeds, versions, metrics. JSON values only.
     sha256
-        Hash of the file, in hex; empty for a bundle that was never written.
+        Which bundle it is: SHA-256 of its manifest, in hex; empty for a bundle that was never written.
+    signature
+        The signature, if one was asked for: a trusted key made it.
     """
 
     name: str
@@ -112,10 +118,20 @@ class Bundle:
     golden: Golden
     provenance: dict[str, Any]
     sha256: str = ""
+    signature: Signature | None = None
+
+    @property
+    def release(self) -> int | None:
+        """Number of its release; None where no signature was asked for."""
+        return None if self.signature is None else self.signature.release
 
 
 def pack_bundle(bundle: Bundle) -> bytes:
-    """A bundle as the bytes of its file."""
+    """A bundle as the bytes of its file, not signed."""
+    return pack(_members(bundle))
+
+
+def _members(bundle: Bundle) -> dict[str, bytes]:
     members = {
         "extractor.tflite": bundle.extractor,
         "autoencoder.tflite": bundle.autoencoder,
@@ -138,31 +154,35 @@ def pack_bundle(bundle: Bundle) -> bytes:
         "golden": {"kinds": bundle.golden.kinds, "errors": bundle.golden.errors},
         "provenance": bundle.provenance,
     }
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-        text = json.dumps(manifest, indent=1, sort_keys=True).encode()
-        for name, content in {"manifest.json": text, **members}.items():
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            file.writestr(info, content)
-    return archive.getvalue()
+    return {_MANIFEST: json.dumps(manifest, indent=1, sort_keys=True).encode(), **members}
 
 
 def write_bundle(path: Path, bundle: Bundle) -> str:
-    """Write a bundle, whole or not at all.
+    """Write a bundle, whole or not at all, not signed.
 
     Returns
     -------
     str
-        SHA-256 of the file, in hex.
+        Its :attr:`Bundle.sha256`.
 
     Raises
     ------
     BundleError
         If the file cannot be written.
     """
-    content = pack_bundle(bundle)
+    members = _members(bundle)
+    write_content(path, pack(members))
+    return hashlib.sha256(members[_MANIFEST]).hexdigest()
+
+
+def write_content(path: Path, content: bytes) -> None:
+    """Write the bytes of a bundle's file, whole or not at all.
+
+    Raises
+    ------
+    BundleError
+        If the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as out:
@@ -171,20 +191,30 @@ def write_bundle(path: Path, bundle: Bundle) -> str:
         raise BundleError(
             f"cannot be written ({error.strerror})", where=path, fix="free space or choose another folder"
         ) from error
-    return hashlib.sha256(content).hexdigest()
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Read a bundle and check every part of it.
+def read_bundle(path: Path, trusted: Sequence[PublicKey] = ()) -> Bundle:
+    """Read a bundle and check every part of it; see :func:`parse_bundle`.
 
     Raises
     ------
     BundleError
-        If the file is missing, no bundle, truncated, altered, of a newer format, or if its models or arrays do not fit
-        its front end.
+        If the file is missing, or as :func:`parse_bundle` does.
+    """
+    return parse_bundle(read_content(path), path, trusted)
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a bundle's file, unchecked, and no more of them than a bundle may have.
+
+    Raises
+    ------
+    BundleError
+        If the file cannot be read or is too large.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BundleError(
             f"cannot be read ({error.strerror})",
@@ -192,12 +222,47 @@ def read_bundle(path: Path) -> Bundle:
             expected="a bundle",
             fix="check the path and its permissions",
         ) from error
-    manifest, members = _unpack(path, content)
+    if len(content) > MAX_BYTES:
+        raise damaged(path, f"it has more than {MAX_BYTES} bytes")
+    return content
+
+
+def parse_bundle(content: bytes, where: object, trusted: Sequence[PublicKey] = ()) -> Bundle:
+    """Understand the bytes of a bundle's file, and check every part of it.
+
+    Parameters
+    ----------
+    content
+        The file.
+    where
+        What errors call it.
+    trusted
+        The keys, one of which must have signed it; without any, a signature is neither asked for nor looked at. Where
+        it is asked for, nothing of an unsigned bundle is interpreted: neither its manifest, nor an array, nor a model.
+
+    Raises
+    ------
+    BundleError
+        If it is no bundle, truncated, altered, not signed by a trusted key, of a newer format, or if its models or
+        arrays do not fit its front end.
+    """
+    archive = Archive(content, where, _LIMITS)
+    if _MANIFEST not in archive:
+        raise _no_bundle(where)
+    text = archive.read(_MANIFEST)
+    sha256 = hashlib.sha256(text).hexdigest()
+    signature = None
+    if trusted:
+        signed = archive.read(_SIGNATURE) if _SIGNATURE in archive else None
+        signature = check_signature(signed, sha256, trusted, where)
+    manifest = _manifest(text, where)
+    archive.refuse_unknown()
+    members = _checked(archive, manifest, where)
     try:
         front_end = FrontEndSpec.from_json(json.dumps(manifest["front_end"]))
         if front_end.sha256 != manifest["front_end_sha256"]:
-            raise _altered(path, "front_end")
-        arrays = {name: np.load(io.BytesIO(members[name]), allow_pickle=False) for name in _ARRAYS}
+            raise _altered(where, "front_end")
+        arrays = {name: _array(name, members[name], where) for name in _ARRAYS}
         golden = Golden(
             audio=arrays["golden_audio.npy"],
             band_means=arrays["golden_band_means.npy"],
@@ -220,71 +285,79 @@ def read_bundle(path: Path) -> Bundle:
             varied_scores=arrays["varied_scores.npy"],
             golden=golden,
             provenance=dict(manifest["provenance"]),
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=sha256,
+            signature=signature,
         )
+        _check_shapes(where, bundle)
     except BundleError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, HydroearError) as error:
+    except (*_MALFORMED, HydroearError) as error:
         raise BundleError(
-            f"the manifest or an array in it is malformed ({error})", where=path, fix="export the bundle again"
+            f"the manifest or an array in it is malformed ({error})", where=where, fix="export the bundle again"
         ) from error
-    _check_shapes(path, bundle)
     return bundle
 
 
-def _unpack(path: Path, content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+def with_signature(content: bytes, signature: Signature, where: object) -> bytes:
+    """The file of a bundle with a signature in it, in the place of one it may have.
+
+    Raises
+    ------
+    BundleError
+        If the content is no archive of a bundle.
+    """
+    archive = Archive(content, where, _LIMITS)
+    names = [name for name in (_MANIFEST, *_MODELS, *_ARRAYS) if name in archive]
+    return pack({_SIGNATURE: signature.to_json()} | {name: archive.read(name) for name in names})
+
+
+def _manifest(text: bytes, where: object) -> dict[str, Any]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
-            if sum(info.file_size for info in file.infolist()) > _MAX_BYTES:
-                raise BundleError(
-                    f"unpacks to more than {_MAX_BYTES} bytes", where=path, fix="this is no hydroear bundle"
-                )
-            members = {name: file.read(name) for name in file.namelist()}
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise BundleError(
-            f"truncated, damaged or no bundle ({error})", where=path, expected="a bundle", fix="copy the file again"
-        ) from error
-    except Exception as error:
-        if type(error).__module__ != "zlib":
-            raise
-        raise _altered(path, str(error)) from error
-    try:
-        manifest = json.loads(members["manifest.json"])
+        manifest: dict[str, Any] = json.loads(text)
         if manifest["format"] != FORMAT:
             raise KeyError("format")
         version = int(manifest["format_version"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise BundleError(
-            "a ZIP archive, but no bundle", where=path, expected="a bundle", fix="check the path"
-        ) from error
+    except _MALFORMED as error:
+        raise _no_bundle(where) from error
     if version > FORMAT_VERSION:
         raise BundleError(
             f"format {version} is newer than this program",
-            where=path,
+            where=where,
             expected=f"format {FORMAT_VERSION}",
             fix="update hydroear on this unit",
         )
     if version < 1:
-        raise BundleError(f"format {version} never existed", where=path, expected=f"format {FORMAT_VERSION}")
+        raise BundleError(f"format {version} never existed", where=where, expected=f"format {FORMAT_VERSION}")
+    return manifest
+
+
+def _checked(archive: Archive, manifest: dict[str, Any], where: object) -> dict[str, bytes]:
+    """The models and arrays, as the manifest has their hashes."""
     files = manifest.get("files", {})
+    members = {}
     for name in (*_MODELS, *_ARRAYS):
-        if name not in members or not isinstance(files, dict) or name not in files:
-            raise BundleError(f"{name} is missing", where=path, fix="export the bundle again")
+        if name not in archive or not isinstance(files, dict) or name not in files:
+            raise BundleError(f"{name} is missing", where=where, fix="export the bundle again")
+        members[name] = archive.read(name)
         if hashlib.sha256(members[name]).hexdigest() != files[name]:
-            raise _altered(path, name)
-    return manifest, members
+            raise _altered(where, name)
+    return members
 
 
-def _altered(path: Path, part: str) -> BundleError:
+def _no_bundle(where: object) -> BundleError:
+    return BundleError("a ZIP archive, but no bundle", where=where, expected="a bundle", fix="check the path")
+
+
+def _altered(where: object, part: str) -> BundleError:
     return BundleError(
         f"altered: {part} does not match its hash",
-        where=path,
+        where=where,
         expected="the bundle as it was exported",
         fix="copy it again",
     )
 
 
-def _check_shapes(path: Path, bundle: Bundle) -> None:
+def _check_shapes(where: object, bundle: Bundle) -> None:
     spec, embedding = bundle.front_end, len(bundle.embedding_mean)
     expected = {
         "band_mean": (bundle.band_mean.shape, (spec.n_mels,)),
@@ -294,12 +367,16 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
         "golden band means": (bundle.golden.band_means.shape, (len(bundle.golden.kinds), spec.n_mels)),
         "normal_errors": (bundle.normal_errors.shape, (bundle.normal_errors.size,)),
         "varied_scores": (bundle.varied_scores.shape, (len(bundle.varied_scores), 3)),
+        **{
+            f"golden errors for {runtime}": ((len(errors),), (len(bundle.golden.kinds),))
+            for runtime, errors in bundle.golden.errors.items()
+        },
     }
     for name, (shape, right) in expected.items():
         if shape != right:
             raise BundleError(
                 f"made for another front end: {name} has shape {shape}",
-                where=path,
+                where=where,
                 expected=f"{right}",
                 fix="export the bundle again",
             )
@@ -313,7 +390,21 @@ def _check_shapes(path: Path, bundle: Bundle) -> None:
         bundle.golden.band_means,
     )
     if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in numbers):
-        raise BundleError("an array holds no finite float32 numbers", where=path, fix="export the bundle again")
+        raise BundleError("an array holds no finite float32 numbers", where=where, fix="export the bundle again")
+    if bundle.golden.audio.dtype != np.int16:
+        raise BundleError("the golden audio is no int16", where=where, fix="export the bundle again")
+
+
+def _array(name: str, content: bytes, where: object) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception as error:  # whatever numpy's parsers raise: it does not say what that can be
+        raise BundleError(
+            f"{name} is no array ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            where=where,
+            fix="export the bundle again",
+        ) from error
+    return array
 
 
 def _npy(array: NDArray[Any]) -> bytes:

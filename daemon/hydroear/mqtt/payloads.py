@@ -43,7 +43,7 @@ class Stamp:
         of the daemon, so (event_id, seq) tells a repeated delivery from a new message; those of the other
         topics begin again.
     bundle
-        SHA-256 of the model bundle in force, hexadecimal; None where none is loaded.
+        SHA-256 of the manifest of the model bundle in force, hexadecimal; None where none is loaded.
     """
 
     unit: str | None

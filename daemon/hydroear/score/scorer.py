@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,17 +80,25 @@ class Scorer:
             float32, shape (window_frames, n_mels), as :class:`hydroear.dsp.Window` holds them.
         band_mean
             float32, shape (n_mels,): the normal mean of each band at this site; the bundle's where left out.
+
+        Raises
+        ------
+        BundleError
+            If a model fails, or what comes out is no number.
         """
         bundle = self.bundle
         centred = features - (bundle.band_mean if band_mean is None else band_mean)
-        raw = self._extractor(centred) - bundle.embedding_mean
-        embedding = raw @ bundle.projection
-        residual = embedding - self._autoencoder(embedding)
-        return Score(
-            embedding=embedding,
-            error=float(np.mean(np.square(residual), dtype=np.float64)),
-            likeness=float(raw @ bundle.leak_axis),
-        )
+        try:
+            raw = self._extractor(centred) - bundle.embedding_mean
+            embedding = raw @ bundle.projection
+            residual = embedding - self._autoencoder(embedding)
+        except (ValueError, RuntimeError) as failure:
+            raise BundleError(f"a model fails on a window ({failure})", where=bundle.name) from failure
+        error = float(np.mean(np.square(residual), dtype=np.float64))
+        likeness = float(raw @ bundle.leak_axis)
+        if not (math.isfinite(error) and math.isfinite(likeness)):
+            raise BundleError("the score of a window is no number", where=bundle.name)
+        return Score(embedding=embedding, error=error, likeness=likeness)
 
     def golden_errors(self) -> tuple[float, ...]:
         """Errors of the golden windows through the whole front end and both models, on this runtime."""
@@ -111,10 +120,10 @@ class Scorer:
         Raises
         ------
         BundleError
-            If it is over :data:`GOLDEN_TOLERANCE`, or the bundle was never exported for this runtime.
+            If it is over :data:`GOLDEN_TOLERANCE` or no number, or the bundle was never exported for this runtime.
         """
         expected = self.bundle.golden.errors.get(self.runtime)
-        if expected is None:
+        if not expected:
             raise BundleError(
                 f"exported for {', '.join(sorted(self.bundle.golden.errors)) or 'no runtime'}, not for {self.runtime}",
                 where=self.bundle.name,
@@ -122,7 +131,7 @@ class Scorer:
             )
         found = np.asarray(self.golden_errors())
         difference = float(np.max(np.abs(found - expected) / np.maximum(expected, 1e-9)))
-        if difference > GOLDEN_TOLERANCE:
+        if not difference <= GOLDEN_TOLERANCE:
             raise BundleError(
                 f"golden windows differ by {100 * difference:.1f} %",
                 where=f"{self.bundle.name} on {self.runtime} {self.runtime.version}",

@@ -116,7 +116,7 @@ class SiteCalibration:
     Attributes
     ----------
     bundle_sha256
-        The bundle it was learned with; it fits no other.
+        :attr:`hydroear.model.Bundle.sha256` of the bundle it was learned with; it fits no other.
     runtime
         The interpreter it was learned with; others round int8 differently.
     band_mean

@@ -10,7 +10,7 @@ from hydroear.config.schema import Config, Sensor
 from hydroear.dsp import FrontEndSpec
 from hydroear.health.clock import clock_quality
 from hydroear.health.machine import look_at_machine
-from hydroear.model import read_bundle
+from hydroear.model.slots import bundle_to_run, trusted_keys
 from hydroear.mqtt.broker import Address, broker_addresses
 from hydroear.score import Scorer, SiteCalibration
 from hydroear.selftest.attempt import attempt
@@ -89,11 +89,12 @@ def _config(config: Config) -> Finding:
 
 
 def _examine_model(config: Config, findings: list[Finding]) -> Scorer | None:
-    bundle = attempt("bundle", BUNDLE_S, lambda: read_bundle(config.bundle))
+    choice = bundle_to_run(config)
+    bundle = attempt("bundle", BUNDLE_S, lambda: choice.read(trusted_keys(config)))
     if isinstance(bundle, Finding):
         findings += [bundle, skipped("runtime", "bundle failed"), skipped("latency", "bundle failed")]
         return None
-    findings.append(judge_bundle(bundle))
+    findings.append(judge_bundle(bundle, choice))
     golden = attempt("runtime", RUNTIME_S, lambda: run_golden(bundle, config.runtime))
     if isinstance(golden, Finding):
         findings += [golden, skipped("latency", "runtime failed")]
@@ -114,7 +115,8 @@ def _examine_sensor(config: Config, sensor: Sensor, scorer: Scorer | None, *, da
     if scorer is None:
         calibration = skipped(stage, "bundle or runtime failed")
     else:
-        path, required = config.site_path(sensor), sensor.site is not None
+        model = bundle_to_run(config).model
+        path, required = config.site_path(sensor, model), sensor.site is not None and not model
         loaded = attempt(stage, CALIBRATION_S, lambda: load_calibration(path, scorer, required=required))
         if isinstance(loaded, Finding):
             calibration = loaded

@@ -11,6 +11,7 @@ import numpy as np
 
 from hydroear.dsp import FrontEnd, FrontEndSpec
 from hydroear.model import Bundle, choose_runtime
+from hydroear.model.slots import Choice
 from hydroear.score import Scorer
 from hydroear.score.scorer import GOLDEN_TOLERANCE
 from hydroear.selftest.finding import Finding, Result
@@ -36,11 +37,19 @@ class GoldenRun:
     difference: float
 
 
-def judge_bundle(bundle: Bundle) -> Finding:
-    """A bundle whose parts all match their hashes."""
+def judge_bundle(bundle: Bundle, choice: Choice) -> Finding:
+    """A bundle whose parts all match their hashes, and which is signed if it has to be."""
     runtimes = ", ".join(sorted(bundle.golden.errors)) or "no runtime"
     measured = f"{bundle.name}, sha256 {bundle.sha256[:12]}, exported for {runtimes}"
-    values = {"name": bundle.name, "sha256": bundle.sha256}
+    values: dict[str, str | int | None] = {"name": bundle.name, "sha256": bundle.sha256}
+    if bundle.signature is None:
+        measured += ", no signature asked for"
+    else:
+        measured += f", release {bundle.signature.release} signed with key {bundle.signature.key_id}"
+        values |= {"release": bundle.signature.release, "key": bundle.signature.key_id}
+    if choice.installed is not None:
+        measured += f", {choice.installed.phase} in slot {choice.slot}"
+        values |= {"slot": choice.slot, "phase": str(choice.installed.phase)}
     if bundle.provenance.get("simulated"):
         return Finding(
             "bundle",
