@@ -16,6 +16,7 @@ from hydroear.config.schema import (
     Config,
     Decision,
     Evidence,
+    Metrics,
     MicrophoneSource,
     Mqtt,
     Night,
@@ -48,6 +49,7 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield Publish, unit["publish"]
     yield Evidence, unit["evidence"]
     yield BandLimit, unit["evidence"]["band_limit"]
+    yield Metrics, unit["metrics"]
 
 
 def range_text(field: FieldInfo) -> str:

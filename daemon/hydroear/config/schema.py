@@ -302,6 +302,14 @@ class Evidence(Section):
     ] = 200.0
 
 
+class Metrics(Section):
+    """How the unit is doing, for Prometheus."""
+
+    port: Annotated[
+        int | None, Field(ge=1, le=65535, description="TCP port of this machine's own address to answer at")
+    ] = None
+
+
 class Config(Section):
     """A whole unit."""
 
@@ -317,6 +325,7 @@ class Config(Section):
     mqtt: Mqtt | None = None
     publish: Publish = Publish()
     evidence: Evidence = Evidence()
+    metrics: Metrics = Metrics()
 
     @property
     def outbox_path(self) -> Path:
