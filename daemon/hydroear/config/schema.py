@@ -21,6 +21,11 @@ DEVICE_EXPECTED = "alsa:NAME, usb:VID:PID[:SERIAL] or port:PATH"
 Device = Annotated[str, Field(pattern=DEVICE_PATTERN, json_schema_extra={"expected": DEVICE_EXPECTED})]
 
 
+PREFIX_PATTERN = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"
+PREFIX_EXPECTED = "a topic of letters, digits, _ and -, with / between its parts"
+Prefix = Annotated[str, Field(pattern=PREFIX_PATTERN, json_schema_extra={"expected": PREFIX_EXPECTED})]
+
+
 class Section(BaseModel):
     """A section: unknown keys are errors, values never change after loading."""
 
@@ -227,12 +232,7 @@ class Mqtt(Section):
     ] = "auto"
     keepalive_s: Annotated[int, Field(ge=2, le=3600)] = 30
     home_assistant: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
-            description="discovery prefix of a Home Assistant that is to show the unit",
-            json_schema_extra={"expected": "a topic of letters, digits, _, - and /"},
-        ),
+        Prefix | None, Field(description="discovery prefix of a Home Assistant that is to show the unit")
     ] = None
 
 
