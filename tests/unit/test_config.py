@@ -128,7 +128,7 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "(name of the unit in topics and events)",
         "unit.yaml:1: bundle: missing; expected a path (the model bundle to score with); add it",
         "unit.yaml:2: bundel: unknown key; expected one of unit, bundle, state_dir, runtime, sensors, decision, night, "
-        "mqtt, publish, evidence, models; did you mean bundle?",
+        "mqtt, publish, evidence, models, metrics; did you mean bundle?",
         "unit.yaml:5: sensors[0].source.type: bad value 'microfone'; expected microphone, pipe or wav; "
         "did you mean microphone?",
         "unit.yaml:9: sensors[1].source.files: bad value 'quiet.wav'; expected a list with at least one entry "

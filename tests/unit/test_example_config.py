@@ -16,6 +16,7 @@ from hydroear.config.schema import (
     Config,
     Decision,
     Evidence,
+    Metrics,
     MicrophoneSource,
     Models,
     Mqtt,
@@ -50,6 +51,7 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     yield Evidence, unit["evidence"]
     yield Models, unit["models"]
     yield BandLimit, unit["evidence"]["band_limit"]
+    yield Metrics, unit["metrics"]
 
 
 def range_text(field: FieldInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -181,6 +182,8 @@ class Unit:
         )
         self._desk = Desk(config.unit, self._orders.handlers, outbox=self._outbox, stamp=self._stamp)
         self._link = self._make_link() if config.mqtt is not None else None
+        if config.metrics.port is not None:
+            self._serve_metrics(config.metrics.port)
 
     def _open_feed(self) -> LiveFeed | None:
         try:
@@ -190,6 +193,16 @@ class Unit:
             return None
         self._parts.callback(feed.close)
         return feed
+
+    def _serve_metrics(self, port: int) -> None:
+        from hydroear.service.metrics import MetricsServer  # and with it http.server, for those who ask
+
+        try:
+            server = MetricsServer(port, lambda: json.loads(payloads.encode(self._health(), self._stamp(0))))
+        except OSError as error:
+            log.warning("metrics.port %d: nobody is answered: %s", port, error.strerror)
+            return
+        self._parts.callback(server.close)
 
     def _ear(self, sensor: schema.Sensor, bundle: Bundle, runtime: Runtime) -> Ear:
         config = self._config

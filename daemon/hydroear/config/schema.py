@@ -21,6 +21,11 @@ DEVICE_EXPECTED = "alsa:NAME, usb:VID:PID[:SERIAL] or port:PATH"
 Device = Annotated[str, Field(pattern=DEVICE_PATTERN, json_schema_extra={"expected": DEVICE_EXPECTED})]
 
 
+PREFIX_PATTERN = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"
+PREFIX_EXPECTED = "a topic of letters, digits, _ and -, with / between its parts"
+Prefix = Annotated[str, Field(pattern=PREFIX_PATTERN, json_schema_extra={"expected": PREFIX_EXPECTED})]
+
+
 class Section(BaseModel):
     """A section: unknown keys are errors, values never change after loading."""
 
@@ -227,12 +232,7 @@ class Mqtt(Section):
     ] = "auto"
     keepalive_s: Annotated[int, Field(ge=2, le=3600)] = 30
     home_assistant: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
-            description="discovery prefix of a Home Assistant that is to show the unit",
-            json_schema_extra={"expected": "a topic of letters, digits, _, - and /"},
-        ),
+        Prefix | None, Field(description="discovery prefix of a Home Assistant that is to show the unit")
     ] = None
 
 
@@ -313,6 +313,14 @@ class Models(Section):
     ] = 3600
 
 
+class Metrics(Section):
+    """How the unit is doing, for Prometheus."""
+
+    port: Annotated[
+        int | None, Field(ge=1, le=65535, description="TCP port of this machine's own address to answer at")
+    ] = None
+
+
 class Config(Section):
     """A whole unit."""
 
@@ -329,6 +337,7 @@ class Config(Section):
     publish: Publish = Publish()
     evidence: Evidence = Evidence()
     models: Models = Models()
+    metrics: Metrics = Metrics()
 
     @property
     def outbox_path(self) -> Path:
