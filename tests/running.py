@@ -94,6 +94,8 @@ class Unit:
         self._folder, self._site = folder, site
         self._numbers = count()
         self.mqtt: dict[str, Any] = {}
+        self.models: dict[str, Any] = {}
+        self.bundle = SHIPPED_BUNDLE
 
     @property
     def outbox(self) -> list[dict[str, Any]]:
@@ -110,12 +112,13 @@ class Unit:
         """Write the configuration; settings of the decision change :data:`DECISION`."""
         config: dict[str, Any] = {
             "unit": "high-street",
-            "bundle": str(SHIPPED_BUNDLE),
+            "bundle": str(self.bundle),
             "state_dir": str(self._folder / "state"),
             "sensors": [{"id": SENSOR, "source": source, "site": str(self._site)}],
             "decision": {**DECISION, **decision},
             "publish": {"state_every_s": 5.0, "event_update_every_s": 5.0},
             **({"mqtt": self.mqtt} if self.mqtt else {}),
+            **({"models": self.models} if self.models else {}),
         }
         path = self._folder / "unit.yaml"
         path.write_text(yaml.safe_dump(config))

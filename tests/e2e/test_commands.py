@@ -7,9 +7,11 @@ import hashlib
 import io
 import json
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +19,12 @@ import soundfile
 from paho.mqtt.publish import single
 
 from broker import Mosquitto, Subscriber, wait_for
+from hydroear.app.delivery import PIECE_BYTES
+from hydroear.model import SHIPPED_BUNDLE, read_bundle
+from hydroear_train.signing import sign_bundle
 from listening import health, scene
 from running import SENSOR, Daemon, Unit
+from signed import key_pair, signed
 
 UNIT = "hydroear/v1/high-street"
 
@@ -26,14 +32,14 @@ UNIT = "hydroear/v1/high-street"
 class Room:
     """Somebody in the control room."""
 
-    def __init__(self, broker: Mosquitto, heard: Subscriber) -> None:
-        self._broker, self.heard = broker, heard
+    def __init__(self, broker: Mosquitto, heard: Subscriber, login: dict[str, str] | None = None) -> None:
+        self._broker, self.heard, self._login = broker, heard, login
         self._numbers = count()
 
     def say(self, verb: str, payload: dict[str, Any] | bytes, *, retain: bool = False) -> None:
         """Publish a request as it is."""
         content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        single(f"{UNIT}/cmd/{verb}", content, 1, retain, "127.0.0.1", self._broker.port)
+        single(f"{UNIT}/cmd/{verb}", content, 1, retain, "127.0.0.1", self._broker.port, auth=self._login)
 
     def request(self, **fields: Any) -> dict[str, Any]:
         """A request that holds, unless the fields say otherwise."""
@@ -82,7 +88,8 @@ def test_a_unit_answers_what_it_is_asked(room: Room, unit: Unit) -> None:
         wait_for(lambda: room.state()["muted_s"] is None, "the state to tell that it is over")
         assert "no sensor 'attic'; expected one of: hydrant-7" in room.ask("mute", sensor="attic", for_s=1)["error"]
 
-        assert room.ask("config")["values"]["decision"]["horizon_s"] == 6.0
+        config = room.ask("config")["values"]
+        assert (config["decision"]["horizon_s"], config["mqtt"]["username"]) == (6.0, None)
         births = len(room.heard.on(f"{UNIT}/birth"))
         assert set(room.heard.on(f"{UNIT}/birth")[-1].json["commands"]) >= {"ping", "ack", "restart"}
         assert room.ask("rebirth")["outcome"] == "done"
@@ -97,6 +104,23 @@ def test_a_unit_answers_what_it_is_asked(room: Room, unit: Unit) -> None:
         assert room.ask("restart")["outcome"] == "done"
         assert daemon.wait() == 0
         assert len(daemon.windows) < 60
+
+
+def test_no_secret_is_told(make_mosquitto: Callable[..., Mosquitto], unit: Unit, tmp_path: Path) -> None:
+    broker = make_mosquitto(users={"high-street": "hunter2", "room": "x"}).start()
+    (tmp_path / "password").write_text("hunter2")
+    unit.mqtt = {"url": broker.url, "username": "high-street", "password_file": str(tmp_path / "password")}
+    endless = "import sys, time; sys.stdout.buffer.write(bytes(range(256)) * 4000); sys.stdout.flush(); time.sleep(60)"
+    source = {"type": "pipe", "command": [sys.executable, "-c", endless, "rtsp://user:hunter2@camera"]}
+    with broker.subscribe(f"{UNIT}/#", username="room", password="x") as heard:
+        room = Room(broker, heard, {"username": "room", "password": "x"})
+        with Daemon(unit.configure(source)) as daemon:
+            connected(room, 1)
+            assert room.ask("config")["values"]["sensors"][0]["source"]["command"] == [sys.executable, "…"]
+            assert room.ask("selftest")["outcome"] == "done"
+            heard.wait_for(lambda _: heard.on(f"{UNIT}/health"), "the health")
+            assert "hunter2" not in "".join(daemon.complaints)
+        assert not [message for message in heard.received if b"hunter2" in message.payload]
 
 
 def test_a_request_is_done_once_also_over_a_restart(room: Room, unit: Unit) -> None:
@@ -182,3 +206,72 @@ def test_a_muted_sensor_raises_no_alarm(room: Room, unit: Unit) -> None:
         assert "leak" not in daemon.states
         assert "warning" in daemon.states
     assert not [message for message in room.heard.received if "/event/" in message.topic]
+
+
+def pieces_of(content: bytes) -> list[dict[str, Any]]:
+    """The arguments of the requests that send a file."""
+    digest, size = hashlib.sha256(content).hexdigest(), len(content)
+    parts = [content[at : at + PIECE_BYTES] for at in range(0, size, PIECE_BYTES)]
+    return [
+        {"sha256": digest, "size_bytes": size, "piece": number, "data": base64.b64encode(part).decode()}
+        for number, part in enumerate(parts)
+    ]
+
+
+def connected(room: Room, times: int) -> dict[str, Any]:
+    """Wait until the unit has connected so many times; what it said then that it is made of."""
+    births = lambda: room.heard.on(f"{UNIT}/birth")  # noqa: E731
+    wait_for(lambda: len(births()) >= times, f"connection {times}", timeout_s=40.0)
+    birth: dict[str, Any] = births()[-1].json
+    return birth
+
+
+def test_a_signed_bundle_comes_in_pieces_over_a_restart_and_runs_on_probation(
+    room: Room, unit: Unit, tmp_path: Path
+) -> None:
+    bundle = signed(tmp_path, 2)
+    content = bundle.read_bytes()
+    pieces = pieces_of(content)
+    unit.models = {"trusted_keys": [str(key_pair(tmp_path)[1])], "probation_windows": 5}
+    unit.bundle = tmp_path / "factory.hydroear"
+    sign_bundle(SHIPPED_BUNDLE, key_pair(tmp_path)[0], 1, unit.bundle)
+    half = len(pieces) // 2
+    with unit.run(health(60.0), speed=1.0) as daemon:
+        assert connected(room, 1)["slots"]["active"] is None
+        for piece in pieces[:half]:
+            assert room.ask("model-piece", **piece)["values"]["next"] == piece["piece"] + 1
+        daemon.signal(signal.SIGKILL)
+        daemon.wait()
+    with unit.run(health(60.0), speed=1.0) as daemon:
+        connected(room, 2)
+        assert room.ask("model-piece", **pieces[0])["values"] == {"next": half, "whole": False}
+        assert "has not come whole" in room.ask("model-install", sha256=pieces[0]["sha256"])["error"]
+        for piece in pieces[half:]:
+            reply = room.ask("model-piece", **piece)
+        assert reply["values"] == {"next": len(pieces), "whole": True}
+        installed = room.ask("model-install", sha256=pieces[0]["sha256"], without_calibration=True)
+        assert installed["values"] == {"name": "release-2", "release": 2, "new": True, "waits_for": []}
+        assert room.ask("restart")["outcome"] == "done"
+        assert daemon.wait() == 0
+    with unit.run(health(60.0), speed=3.0) as daemon:
+        birth = connected(room, 3)
+        assert birth["model"] == "release-2"
+        assert birth["bundle"] == read_bundle(bundle).sha256
+        wait_for(
+            lambda: room.ask("model-status")["values"]["slots"]["a"]["phase"] == "confirmed",
+            "the bundle to stand its probation",
+            timeout_s=40.0,
+        )
+        forged = bytearray(content)
+        forged[len(forged) // 2] ^= 1
+        for piece in pieces_of(bytes(forged)):
+            room.ask("model-piece", **piece)
+        refused = room.ask("model-install", sha256=hashlib.sha256(forged).hexdigest())
+        assert refused["outcome"] == "failed"
+        older = signed(tmp_path, 1, name="older").read_bytes()
+        for piece in pieces_of(older):
+            room.ask("model-piece", **piece)
+        assert (
+            "not newer than release 2" in room.ask("model-install", sha256=hashlib.sha256(older).hexdigest())["error"]
+        )
+        assert room.ask("model-rollback")["values"] == {"left": "release-2", "from": "the next start on"}

@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
+from authority import Authority
 from broker import Mosquitto, free_port
 from hydroear.capture import microphone
 from hydroear.cli import main
@@ -221,6 +222,43 @@ def test_a_broker_that_is_not_there_is_told_from_a_name_that_is_not_known(
     _, report = selftest({**config, "mqtt": {"url": "mqtt://no-such-broker.invalid"}})
     assert the_failure(report)["stage"] == "broker name"
     assert results(report)["broker tcp"] == "skip"
+
+
+def test_a_broker_with_mutual_tls_passes_and_each_way_of_failing_has_its_words(
+    tmp_path: Path, make_mosquitto: Callable[..., Mosquitto], config: dict[str, Any], selftest: Selftest
+) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    broker = make_mosquitto(tls=authority.vouch_for("broker"), client_ca=authority.file).start()
+    unit = authority.vouch_for("unit")
+    tls = {
+        "ca_file": str(authority.file),
+        "certificate_file": str(unit.certificate_file),
+        "key_file": str(unit.key_file),
+    }
+    code, report = selftest({**config, "mqtt": {"url": broker.url, "tls": tls}})
+    assert code == 0
+    assert results(report)["broker tls"] == results(report)["broker echo"] == "pass"
+    assert report["stages"]["broker tls"]["measured"].startswith("TLSv1.3, ")
+
+    code, report = selftest({**config, "mqtt": {"url": broker.url, "tls": {**tls, "ca_file": str(stranger.file)}}})
+    assert code == 1
+    assert the_failure(report)["stage"] == "broker tls"
+    assert "its certificate is signed by somebody unknown" in the_failure(report)["measured"]
+
+    _, report = selftest({**config, "mqtt": {"url": broker.url, "tls": {"ca_file": str(authority.file)}}})
+    assert the_failure(report)["stage"] == "broker login"
+    assert "it asks for a certificate of this unit" in the_failure(report)["measured"]
+    assert "mqtt.tls.certificate_file" in the_failure(report)["fix"]
+
+
+def test_a_second_broker_has_its_own_stages(
+    make_mosquitto: Callable[..., Mosquitto], config: dict[str, Any], selftest: Selftest
+) -> None:
+    broker = make_mosquitto().start()
+    mqtt = {"url": broker.url, "fallback_urls": [f"mqtt://127.0.0.1:{free_port()}"]}
+    _, report = selftest({**config, "mqtt": mqtt})
+    assert results(report)["broker echo"] == "pass"
+    assert the_failure(report)["stage"] == "broker 2 tcp"
 
 
 def test_a_port_that_never_answers_ends_the_wait(config: dict[str, Any], selftest: Selftest) -> None:

@@ -23,6 +23,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "mute": {"sensor": "hydrant-7", "for_s": 3600},
     "unmute": {"sensor": "hydrant-7"},
     "clip": {"event_id": "hydrant-7-20250301T020506Z-3a1b8c2d", "first": 3},
+    "model-piece": {"sha256": 64 * "a", "size_bytes": 3, "piece": 0, "data": "UklG"},
+    "model-install": {"sha256": 64 * "a"},
 }
 """What commands need that need anything."""
 
@@ -92,7 +94,7 @@ def test_a_bomb_is_refused_before_it_is_read() -> None:
     bomb = b'{"request_id":"ask-1","x":"' + b"x" * 10 * 2**20 + b'"}'
     tracemalloc.start()
     try:
-        with pytest.raises(CommandError, match="a request of 10485789 bytes; expected 16384 at most"):
+        with pytest.raises(CommandError, match="a request of 10485789 bytes; expected 65536 at most"):
             parse("ping", bomb)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:

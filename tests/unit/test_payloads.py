@@ -49,6 +49,7 @@ EXAMPLES: list[Body] = [
         model="cast-iron",
         sensors=[SensorBirth("hydrant-7", "microphone", "usb:0d8c:0014:A1", 16000, (1, 2), calibrated=True)],
         commands=["selftest"],
+        slots={"active": "a", "slots": {"a": {"name": "cast-iron", "phase": "confirmed"}, "b": None}},
     ),
     Health(
         uptime_s=3600.5,

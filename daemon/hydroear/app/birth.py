@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from hydroear import __version__
 from hydroear.config import schema
@@ -13,7 +14,11 @@ from hydroear.mqtt import payloads
 
 
 def birth_of(
-    bundle: Bundle, runtime: Runtime, sensors: Sequence[payloads.SensorBirth], commands: Sequence[str] = ()
+    bundle: Bundle,
+    runtime: Runtime,
+    sensors: Sequence[payloads.SensorBirth],
+    commands: Sequence[str] = (),
+    slots: Mapping[str, Any] | None = None,
 ) -> payloads.Birth:
     """The payload of whoever scores with a bundle on a runtime."""
     return payloads.Birth(
@@ -22,6 +27,7 @@ def birth_of(
         model=bundle.name,
         sensors=sensors,
         commands=commands,
+        slots=slots,
     )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydroear.app import models
+from hydroear.app.delivery import Delivery
 from hydroear.config import schema
 from hydroear.errors import HydroearError
 from hydroear.message import Kind, Message
@@ -62,11 +64,12 @@ class Orders:
         self._ears = {ear.sensor: ear for ear in ears}
         self._examine, self._announce, self._stop = examine, announce, stop
         self._started_s = time.monotonic()
+        self._delivery, self._delivering = Delivery(config.models_dir / "incoming"), threading.Lock()
 
     @property
     def handlers(self) -> dict[str, Handler]:
         """Who does what, by verb."""
-        return {verb: getattr(self, verb) for verb in commands.COMMANDS}
+        return {verb: getattr(self, verb.replace("-", "_")) for verb in commands.COMMANDS}
 
     def ping(self, _command: commands.Ping) -> Mapping[str, Any]:
         """Say how long the unit has been up."""
@@ -145,8 +148,45 @@ class Orders:
         )
 
     def config(self, _command: commands.Config) -> Mapping[str, Any]:
-        """Tell the configuration in force."""
-        return self._config.model_dump(mode="json", by_alias=True)
+        """Tell the configuration in force, but not the arguments of programs: they may hold a password."""
+        told = self._config.model_dump(mode="json", by_alias=True)
+        for sensor in told["sensors"]:
+            if len(sensor["source"].get("command", [])) > 1:
+                sensor["source"]["command"][1:] = ["…"]
+        return told
+
+    def model_piece(self, command: commands.ModelPiece) -> Mapping[str, Any]:
+        """Take one piece of a bundle."""
+        with self._delivering:
+            wanted = self._delivery.take(command.sha256, command.size_bytes, command.piece, command.data)
+        return {"next": wanted, "whole": self._delivery.whole(command.sha256) is not None}
+
+    def model_install(self, command: commands.ModelInstall) -> Mapping[str, Any]:
+        """Verify a bundle that has come whole, and install it."""
+        path = self._delivery.whole(command.sha256)
+        if path is None:
+            raise HydroearError(f"{command.sha256[:12]}… has not come whole", fix="send its pieces first")
+        outcome = models.install(self._config, path, without_calibration=command.without_calibration)
+        self._delivery.forget(command.sha256)
+        installed = outcome.installed
+        return {
+            "name": installed.name,
+            "release": installed.release,
+            "new": outcome.new,
+            "waits_for": outcome.waits_for,
+        }
+
+    def model_status(self, _command: commands.ModelStatus) -> Mapping[str, Any]:
+        """Tell which bundles are installed."""
+        return models.status(self._config)
+
+    def model_confirm(self, _command: commands.ModelConfirm) -> Mapping[str, Any]:
+        """Keep the bundle that is on probation."""
+        return {"confirmed": models.confirm(self._config).name}
+
+    def model_rollback(self, _command: commands.ModelRollback) -> Mapping[str, Any]:
+        """Leave a bundle."""
+        return {"left": models.roll_back(self._config).name, "from": "the next start on"}
 
     def rebirth(self, _command: commands.Rebirth) -> Mapping[str, Any]:
         """Say again all that is retained."""

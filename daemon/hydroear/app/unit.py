@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from hydroear.app import models
 from hydroear.app.birth import birth_of, sensor_birth
 from hydroear.app.desk import Desk
 from hydroear.app.display import Display
@@ -449,9 +450,8 @@ class Unit:
             sensor_birth(sensor, rate_hz=ear.source.rate_hz, calibrated=ear.follower is not None)
             for sensor, ear in zip(self._config.sensors, self._ears, strict=True)
         ]
-        return payloads.encode(
-            birth_of(self._bundle, self._runtime, sensors, list(self._orders.handlers)), self._stamp(0)
-        )
+        commands, slots = list(self._orders.handlers), models.status(self._config)
+        return payloads.encode(birth_of(self._bundle, self._runtime, sensors, commands, slots), self._stamp(0))
 
     def _status(self, availability: payloads.Availability) -> bytes:
         return payloads.encode(payloads.Status(availability), self._stamp(0))

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from hydroear.config.schema import NAME_PATTERN
 from hydroear.errors import CommandError
 
-MAX_BYTES = 16 * 1024
+MAX_BYTES = 64 * 1024
 """The longest request that is read at all."""
 AHEAD_S = 60.0
 """How far a request may come from the future: clocks differ."""
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
@@ -83,7 +84,35 @@ class Clip(Command):
 
 
 class Config(Command):
-    """Tell the configuration in force. It names the files that secrets are in, and holds none."""
+    """Tell the configuration in force: which files secrets are in, and none of them; of programs no arguments."""
+
+
+class ModelPiece(Command):
+    """Take one piece of a signed bundle; the reply says which is wanted next. After a break, begin with that."""
+
+    sha256: Annotated[Sha256, Field(description="of the whole file")]
+    size_bytes: Annotated[int, Field(ge=1, le=67108864, description="of the whole file")]
+    piece: Annotated[int, Field(ge=0, le=2048, description="which piece, from 0; each but the last has 32768 bytes")]
+    data: Annotated[Base64Bytes, Field(description="the bytes of the piece, in base64")]
+
+
+class ModelInstall(Command):
+    """Verify a bundle that has come whole, and let it run from the next start on, on probation."""
+
+    sha256: Annotated[Sha256, Field(description="of the file that was sent")]
+    without_calibration: Annotated[bool, Field(description="also for sensors that have no calibration for it")] = False
+
+
+class ModelStatus(Command):
+    """Tell which bundles are installed, and what became of them."""
+
+
+class ModelConfirm(Command):
+    """Keep the bundle that is on probation."""
+
+
+class ModelRollback(Command):
+    """Withdraw the bundle that waits, or leave the one that runs at the next start."""
 
 
 class Rebirth(Command):
@@ -102,6 +131,11 @@ COMMANDS: dict[str, type[Command]] = {
     "unmute": Unmute,
     "clip": Clip,
     "config": Config,
+    "model-piece": ModelPiece,
+    "model-install": ModelInstall,
+    "model-status": ModelStatus,
+    "model-confirm": ModelConfirm,
+    "model-rollback": ModelRollback,
     "rebirth": Rebirth,
     "restart": Restart,
 }

@@ -449,9 +449,10 @@ class Link:
             self._status = replace(self._status, refused=self._status.refused + 1)
             if handed.topic not in self._refused_topics:
                 self._refused_topics.add(handed.topic)
+                own = f"{topics.ROOT}/{self._unit}/"
                 self._refusal = (
                     f"the broker refuses messages on {handed.topic}: {refusal}; "
-                    f"let this user write {topics.ROOT}/{self._unit}/#"
+                    f"let this user write {own + '#' if handed.topic.startswith(own) else handed.topic}"
                 )
                 self._on_trouble(self._refusal)
         if handed.id is not None:

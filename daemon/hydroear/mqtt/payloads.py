@@ -106,6 +106,8 @@ class Birth:
         Its sensors.
     commands
         The commands that it takes.
+    slots
+        Which bundles are installed, and what became of them; None where none can be.
     schema_version
         Version of the topics and payloads.
     """
@@ -116,6 +118,7 @@ class Birth:
     model: str
     sensors: Sequence[SensorBirth]
     commands: Sequence[str]
+    slots: Mapping[str, Any] | None
     schema_version: int = topics.VERSION
 
 
