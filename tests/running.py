@@ -90,8 +90,8 @@ class Daemon:
 class Unit:
     """A unit whose configuration tests change between its runs."""
 
-    def __init__(self, folder: Path, site: Path) -> None:
-        self._folder, self._site = folder, site
+    def __init__(self, folder: Path, site: Path | None) -> None:
+        self._folder, self.site = folder, site
         self._numbers = count()
         self.mqtt: dict[str, Any] = {}
         self.models: dict[str, Any] = {}
@@ -114,7 +114,7 @@ class Unit:
             "unit": "high-street",
             "bundle": str(self.bundle),
             "state_dir": str(self._folder / "state"),
-            "sensors": [{"id": SENSOR, "source": source, "site": str(self._site)}],
+            "sensors": [{"id": SENSOR, "source": source, **({"site": str(self.site)} if self.site else {})}],
             "decision": {**DECISION, **decision},
             "publish": {"state_every_s": 5.0, "event_update_every_s": 5.0},
             **({"mqtt": self.mqtt} if self.mqtt else {}),

@@ -17,7 +17,7 @@ from hydroear.command import run_command
 from hydroear.errors import UsageError
 
 if TYPE_CHECKING:
-    from hydroear.app.calibrate import Learned
+    from hydroear.app.lesson import Learned
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -234,7 +234,7 @@ def _add_calibrate(verbs: argparse._SubParsersAction[argparse.ArgumentParser], c
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    from hydroear.app.calibrate import in_words
+    from hydroear.app.lesson import in_words
     from hydroear.score.floor import MIN_STRETCHES, STRETCH_MINUTES
 
     learned, out = _calibrate_on_files(args) if args.files else _calibrate_live(args)
@@ -292,9 +292,10 @@ def _calibrate_on_files(args: argparse.Namespace) -> tuple[Learned, Path]:
 
 
 def _calibrate_live(args: argparse.Namespace) -> tuple[Learned, Path]:
-    from hydroear.app.calibrate import Goal, LiveCalibration
+    from hydroear.app.calibrate import LiveCalibration
     from hydroear.app.display import Progress
     from hydroear.app.duration import parse_duration
+    from hydroear.app.lesson import Goal
     from hydroear.app.unit import install_stop
     from hydroear.config.loader import load_config
 

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import yaml
 
-from hydroear.app import calibrate as app
-from hydroear.app.calibrate import Goal, LiveCalibration, count_nights
+from hydroear.app import lesson
+from hydroear.app.calibrate import LiveCalibration
 from hydroear.app.display import Progress
 from hydroear.app.duration import parse_duration
+from hydroear.app.lesson import Goal, count_nights
 from hydroear.app.zone import night_hours
 from hydroear.capture import RecordingSource
 from hydroear.config.loader import load_config
@@ -92,7 +93,7 @@ def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path: Path, number:
 def test_a_killed_calibration_loses_no_more_than_since_it_last_saved(tmp_path: Path) -> None:
     config = unit(tmp_path, write(tmp_path / "health.wav", health(60.0)), speed=4.0)
     learning = tmp_path / "state" / "site" / "pipe.learning.npz"
-    often = "import sys, hydroear.app.calibrate as c, hydroear.cli as cli; c.SAVE_EVERY_S = 0.5; cli.main(sys.argv[1:])"
+    often = "import sys, hydroear.app.lesson as c, hydroear.cli as cli; c.SAVE_EVERY_S = 0.5; cli.main(sys.argv[1:])"
     arguments = command("calibrate", "-c", config, "--sensor", "pipe", "--for", "50s")[3:]
     process = subprocess.Popen([sys.executable, "-c", often, *arguments], stderr=subprocess.DEVNULL)
     due_s = time.monotonic() + 20.0
@@ -274,7 +275,7 @@ def test_nights_are_counted_once_a_block(tmp_path: Path, monkeypatch: pytest.Mon
     config = unit(tmp_path, recording)
     config.write_text(config.read_text() + f'night: {{from: "{begin:%H:%M}", to: "{end:%H:%M}"}}\n')
     counts: list[int] = []
-    monkeypatch.setattr(app, "count_nights", lambda *arguments: counts.append(1) or count_nights(*arguments))
+    monkeypatch.setattr(lesson, "count_nights", lambda *arguments: counts.append(1) or count_nights(*arguments))
     live = LiveCalibration(load_config(config), "pipe", Goal(nights=1))
     with pytest.raises(CalibrationError, match="expected more: 1 of 1 nights left"):
         live.run(accept_anyway=False, progress=Progress(StringIO()))

@@ -275,3 +275,39 @@ def test_a_signed_bundle_comes_in_pieces_over_a_restart_and_runs_on_probation(
             "not newer than release 2" in room.ask("model-install", sha256=hashlib.sha256(older).hexdigest())["error"]
         )
         assert room.ask("model-rollback")["values"] == {"left": "release-2", "from": "the next start on"}
+
+
+def test_a_sensor_is_calibrated_by_order_beside_the_hearing_and_over_a_restart(room: Room, unit: Unit) -> None:
+    unit.site = None
+    topic = f"{UNIT}/sensor/{SENSOR}/calibration"
+
+    def standing() -> dict[str, Any]:
+        told: dict[str, Any] = room.heard.on(topic)[-1].json if room.heard.on(topic) else {"phase": "", "share": 0.0}
+        return told
+
+    with unit.run(health(60.0, seed=1), speed=2.0) as daemon:
+        assert connected(room, 1)["sensors"][0]["calibrated"] is False
+        assert "give either for_s or nights" in room.ask("calibrate-start", sensor=SENSOR)["error"]
+        assert room.ask("calibrate-status", sensor=SENSOR)["values"]["phase"] == "none"
+        assert room.ask("calibrate-start", sensor=SENSOR, for_s=70)["values"]["phase"] == "learning"
+        assert room.ask("calibrate-start", sensor=SENSOR, for_s=70)["error"].endswith("stop it first")
+        wait_for(lambda: room.ask("calibrate-status", sensor=SENSOR)["values"]["share"] > 0.2, "a fifth of it")
+        assert daemon.windows[-1]["scored"], "it is heard meanwhile"
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    with unit.run(health(60.0, seed=2), speed=4.0) as daemon:
+        wait_for(lambda: standing()["phase"] == "learned", f"the site: {daemon.complaints}", timeout_s=60.0)
+        assert "in force from the next start on" in standing()["reason"]
+        assert standing()["heard_s"] >= 70.0
+    with unit.run(health(30.0), speed=1.0):
+        assert connected(room, 3)["sensors"][0]["calibrated"] is True
+
+
+def test_a_calibration_is_stopped_by_order(room: Room, unit: Unit) -> None:
+    unit.site = None
+    with unit.run(health(30.0), speed=1.0):
+        connected(room, 1)
+        assert room.ask("calibrate-start", sensor=SENSOR, for_s=3600)["outcome"] == "done"
+        assert room.ask("calibrate-stop", sensor=SENSOR)["values"]["phase"] == "stopped"
+        assert "no calibration is under way" in room.ask("calibrate-stop", sensor=SENSOR)["error"]
+        assert room.heard.on(f"{UNIT}/sensor/{SENSOR}/calibration")[-1].json["reason"] == "by order"

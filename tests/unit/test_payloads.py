@@ -15,6 +15,7 @@ from hydroear.mqtt import topics
 from hydroear.mqtt.payloads import (
     Birth,
     Body,
+    Calibration,
     Clip,
     Event,
     EvidenceHealth,
@@ -125,6 +126,7 @@ EXAMPLES: list[Body] = [
         histogram=[31, 210, 400, 5100, 1604],
         problem="",
     ),
+    Calibration("hydrant-7", "learning", 0.25, 21600.0, "18 h 0 min left", {"clipped": 12}, ""),
     Reply("ask-1", "mute", "done", "", {"sensor": "hydrant-7", "muted_s": 3600.0}),
     Clip("hydrant-7-20250301T020506Z-3a1b8c2d", "hydrant-7", "e.wav", 3, BUNDLE, 0, 1, "UklG"),
 ]

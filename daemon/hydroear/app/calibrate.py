@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from hydroear.app.display import Progress
-from hydroear.app.intake import Examined, Intake
+from hydroear.app.intake import Intake
+from hydroear.app.lesson import Goal, Learned, Lesson, in_words
 from hydroear.app.owner import check_user
-from hydroear.app.zone import night_hours
-from hydroear.audio import Block, Gap, open_recording
+from hydroear.audio import Block, open_recording
 from hydroear.audio.flatline import Flatline
 from hydroear.capture import RecordingSource, Source, open_source
 from hydroear.config import schema
 from hydroear.dsp import FrontEndSpec, Window
 from hydroear.errors import CalibrationError, OutboxOwnedError, UsageError
-from hydroear.health.clock import clock_quality
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.model.slots import bundle_to_run, candidate_to_run, trusted_keys
 from hydroear.outbox import own_queue
-from hydroear.score import Scorer, SiteCalibration, calibrate
+from hydroear.score import Scorer, calibrate
 from hydroear.score.baseline import judge
-from hydroear.score.learner import SiteLearner
-from hydroear.score.night import MIN_COVERAGE, NightHours
 
 log = logging.getLogger(__name__)
-
-SAVE_EVERY_S = 600.0
-"""How often what was heard is saved. A choice: at 16 MB a time, more often would wear out a memory card."""
 
 _SHORT_WINDOWS = 100
 _DENSE = 12
@@ -45,61 +37,8 @@ _DENSE = 12
 # does not hang on where the first one began.
 
 
-@dataclass(frozen=True)
-class Goal:
-    """How much to hear: a time, or a number of nights in the night's hours alone.
-
-    Attributes
-    ----------
-    heard_s
-        Length of audio; None where nights are counted.
-    nights
-        Nights of which at least half was heard; None where the time is counted.
-    """
-
-    heard_s: float | None = None
-    nights: int | None = None
-
-    def share(self, learner: SiteLearner, nights: int) -> float:
-        """How much of it is done, 1 or more at the end."""
-        if self.nights is not None:
-            return nights / self.nights
-        assert self.heard_s is not None
-        return learner.heard_s / self.heard_s
-
-    def left(self, learner: SiteLearner, nights: int) -> str:
-        """What is still to be heard, in words."""
-        if self.nights is not None:
-            return f"{self.nights - nights} of {self.nights} nights left"
-        assert self.heard_s is not None
-        minutes = math.ceil((self.heard_s - learner.heard_s) / 60.0)
-        return f"{minutes // 60} h {minutes % 60} min left" if minutes >= 60 else f"{minutes} min left"
-
-
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """What came of a calibration.
-
-    Attributes
-    ----------
-    site
-        The site.
-    left_out
-        Windows that a unit would not score and that were not learned from, by why, in a word; they overlap as those do
-        that were learned from.
-    """
-
-    site: SiteCalibration
-    left_out: Mapping[str, int]
-
-
-def in_words(left_out: Mapping[str, int]) -> str:
-    """How many windows were left out, and why."""
-    return ", ".join(f"{count} {why}" for why, count in sorted(left_out.items()))
-
-
 class LiveCalibration:
-    """Learns a sensor's site from its source; goes on where it was after a restart.
+    """Learns a sensor's site from its source, with the unit at rest; goes on where it was after a restart.
 
     Parameters
     ----------
@@ -131,10 +70,7 @@ class LiveCalibration:
         self._config, self._sensor, self._goal = config, sensors[sensor_id], goal
         self._choice = candidate_to_run(config) if candidate else bundle_to_run(config)
         self.out = config.site_path(self._sensor, self._choice.model)
-        self._path = config.learning_path(self._sensor, self._choice.model)
-        self._hours = night_hours(config.night)
         self._stopping = False
-        self._warned: set[str] = set()
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from a signal handler."""
@@ -152,96 +88,30 @@ class LiveCalibration:
         HydroearError
             If the bundle or the source cannot be used.
         """
-        config, sensor = self._config, self._sensor
+        config = self._config
         bundle = self._choice.read(trusted_keys(config))
         scorer = Scorer(bundle, choose_runtime(config.runtime))
         with _unit_at_rest(config):
-            learner = SiteLearner.load(self._path, bundle) if self._path.exists() else SiteLearner(bundle)
-            if learner.heard_s:
-                log.warning("%s: goes on after %.2f h heard before", self._path, learner.heard_s / 3600.0)
-            if self._goal.share(learner, self._nights(learner)) < 1.0:
+            lesson = Lesson(config, self._sensor, self._goal, bundle=bundle, model=self._choice.model)
+            if lesson.standing()[0] < 1.0:
                 try:
-                    with closing(open_source(sensor.source)) as source:
-                        self._listen(source, learner, bundle.front_end, progress)
+                    with closing(open_source(self._sensor.source)) as source:
+                        self._listen(source, lesson, progress)
                 finally:
-                    learner.save(self._path)
-            try:
-                site = learner.finish(scorer, accept_anyway=accept_anyway, progress=partial(progress, "learning"))
-            except CalibrationError as error:
-                fix = "mend that, remove this file and calibrate again; or insist with --accept-anyway"
-                raise CalibrationError(error.what, where=self._path, expected=error.expected, fix=fix) from error
-            site.save(self.out)
-            # What a unit followed since the calibration before says nothing about this one.
-            config.adaptation_path(sensor, self._choice.model).unlink(missing_ok=True)
-            self._path.unlink(missing_ok=True)
-        return Learned(site, learner.left_out)
+                    lesson.save()
+            return lesson.finish(scorer, accept_anyway=accept_anyway, progress=partial(progress, "learning"))
 
-    def _listen(self, source: Source, learner: SiteLearner, spec: FrontEndSpec, progress: Progress) -> None:
-        reference = self._sensor.source.reference_channel is not None
-        intake = Intake(spec, rate_hz=source.rate_hz, where=source.name, reference=reference)
-        saved_s = time.monotonic()
+    def _listen(self, source: Source, lesson: Lesson, progress: Progress) -> None:
+        lesson.begin(source.rate_hz, source.name)
         while (piece := source.read()) is not None:
             if self._stopping:
-                self._give_up("stopped", learner)
-            heard: list[Examined] = []
-            if isinstance(piece, Gap):
-                intake.lose(piece)
-                self._warn(piece.reason, f"audio lost: {piece.reason}")
-            else:
-                heard = intake.hear(piece)
-            night = self._hours.night_of(datetime.now(UTC)) if self._goal.nights is not None else None
-            if self._goal.nights is not None and clock_quality() == "unsynchronised":
-                self._warn("clock", "the clock is not synchronised: nights may be other hours")
-            if self._goal.nights is None or night is not None:
-                for examined in heard:
-                    self._take(examined, learner, None if night is None else night.isoformat())
-            nights = self._nights(learner)
-            share, left = self._goal.share(learner, nights), self._goal.left(learner, nights)
+                raise lesson.broken_off("stopped")
+            lesson.hear(piece)
+            share, left = lesson.standing()
             progress(f"hearing {self._sensor.id}, {left}", min(0.999, share))
             if share >= 1.0:
                 return
-            if time.monotonic() - saved_s >= SAVE_EVERY_S:
-                saved_s = time.monotonic()
-                learner.save(self._path)
-        self._give_up("the recordings ended", learner)
-
-    def _take(self, examined: Examined, learner: SiteLearner, night: str | None) -> None:
-        """Learn from a window that a unit would score; take note of another."""
-        if examined.unfit:
-            learner.leave_out(examined.unfit)
-            self._warn(examined.unfit, f"left out: {examined.reason}")
-            return
-        learner.hear(examined.window, night=night)
-        if examined.ailment is not None:
-            self._warn(f"slightly {examined.ailment.cause}", examined.ailment.text)
-
-    def _warn(self, cause: str, text: str) -> None:
-        """Log a problem, the first time."""
-        if cause not in self._warned:
-            self._warned.add(cause)
-            log.warning("%s: %s", self._sensor.id, text)
-
-    def _give_up(self, why: str, learner: SiteLearner) -> None:
-        raise CalibrationError(
-            f"{why} after {learner.heard_s:.0f} s of audio"
-            + (f" and windows left out: {in_words(learner.left_out)}" if learner.left_out else ""),
-            where=self._path,
-            expected=f"more: {self._goal.left(learner, self._nights(learner))}",
-            fix="give the same command to go on",
-        )
-
-    def _nights(self, learner: SiteLearner) -> int:
-        return 0 if self._goal.nights is None else count_nights(learner, self._hours, datetime.now(UTC))
-
-
-def count_nights(learner: SiteLearner, hours: NightHours, now: datetime) -> int:
-    """Nights that are over and of which at least half was heard."""
-    count = 0
-    for name, heard_s in learner.nights.items():
-        begin, end = hours.bounds(datetime.fromisoformat(name).date())
-        over = not begin <= now < end
-        count += over and heard_s >= MIN_COVERAGE * (end - begin).total_seconds()
-    return count
+        raise lesson.broken_off("the recordings ended")
 
 
 @contextmanager

@@ -7,11 +7,13 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydroear.app import models
 from hydroear.app.delivery import Delivery
+from hydroear.app.lesson import Goal
 from hydroear.config import schema
 from hydroear.errors import HydroearError
 from hydroear.message import Kind, Message
@@ -102,13 +104,31 @@ class Orders:
         return self._mute(command.sensor, 0.0)
 
     def _mute(self, sensor: str, for_s: float) -> Mapping[str, Any]:
-        ear = self._ears.get(sensor)
-        if ear is None:
-            raise HydroearError(f"no sensor {sensor!r}", expected=f"one of: {', '.join(self._ears)}")
-        with _Turn(ear):
+        with _Turn(ear := self._ear(sensor)):
             ear.pipeline.mute(for_s)
             ear.reporter.tell_state(ear.pipeline)
             return {"sensor": sensor, "muted_s": ear.pipeline.muted_s}
+
+    def calibrate_start(self, command: commands.CalibrateStart) -> Mapping[str, Any]:
+        """Begin to learn a site."""
+        goal = Goal(heard_s=command.for_s, nights=command.nights)
+        with _Turn(ear := self._ear(command.sensor)):
+            return asdict(ear.tutor.start(goal, accept_anyway=command.accept_anyway))
+
+    def calibrate_stop(self, command: commands.CalibrateStop) -> Mapping[str, Any]:
+        """End that."""
+        with _Turn(ear := self._ear(command.sensor)):
+            return asdict(ear.tutor.stop())
+
+    def calibrate_status(self, command: commands.CalibrateStatus) -> Mapping[str, Any]:
+        """Tell how it stands."""
+        with _Turn(ear := self._ear(command.sensor)):
+            return asdict(ear.tutor.standing())
+
+    def _ear(self, sensor: str) -> Ear:
+        if sensor not in self._ears:
+            raise HydroearError(f"no sensor {sensor!r}", expected=f"one of: {', '.join(self._ears)}")
+        return self._ears[sensor]
 
     def clip(self, command: commands.Clip) -> Mapping[str, Any]:
         """Send the sound of an event, from a piece on."""

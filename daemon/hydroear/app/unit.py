@@ -27,6 +27,7 @@ from hydroear.app.orders import Orders
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.probation import start_model
 from hydroear.app.reporter import Reporter
+from hydroear.app.tutor import Tutor
 from hydroear.app.zone import night_hours
 from hydroear.capture import Source, open_source
 from hydroear.config import schema
@@ -74,6 +75,7 @@ class Ear:
     night: NoiseLogger
     follower: Follower | None
     recorder: Recorder | None
+    tutor: Tutor
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     complained_s: dict[Cause, float] = field(default_factory=dict)
     mutex: threading.Lock = field(default_factory=threading.Lock)
@@ -243,7 +245,24 @@ class Unit:
         hours, hop_s = night_hours(config.night), bundle.front_end.window_hop_s
         night = NoiseLogger(config.night_path(sensor), hours, window_hop_s=hop_s)
         recorder = self._recorder(sensor.id, source.rate_hz, site, reporter.event)
-        return Ear(sensor.id, source, pipeline, reporter, night, follower, recorder)
+        tutor = Tutor(
+            config,
+            sensor,
+            bundle=bundle,
+            model=model,
+            runtime=runtime,
+            rate_hz=source.rate_hz,
+            name=source.name,
+            tell=self._tell_calibration,
+        )
+        tutor.resume()
+        return Ear(sensor.id, source, pipeline, reporter, night, follower, recorder, tutor)
+
+    def _tell_calibration(self, standing: payloads.Calibration) -> None:
+        topic = topics.calibration(self._config.unit, standing.sensor)
+        message = Message(topic, payloads.encode(standing, self._stamp(0)), Kind.STATE, retain=True)
+        with suppress(OutboxError):  # hearing goes on
+            self._outbox.put(message)
 
     def _recorder(
         self, sensor: str, rate_hz: int, site: SiteCalibration | None, event: OpenEvent | None
@@ -357,6 +376,7 @@ class Unit:
             if ear.follower is not None:
                 ear.follower.save()
             ear.night.save()
+            ear.tutor.close()
         if self._writer is not None and not self._writer.close(WRITE_S):
             log.warning("the evidence of the last events could not be written in %g s", WRITE_S)
         if self._link is not None and not self._link.stop(DRAIN_S):
@@ -378,6 +398,7 @@ class Unit:
                         reports = ear.pipeline.hear(piece, night=self._is_night(ear))
                     for report in reports:
                         self._tell(ear, report)
+                    ear.tutor.hear(piece)
         except (AudioError, CaptureError) as error:
             log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
             self._deaf = True

@@ -377,6 +377,10 @@ class Config(Section):
         """Where a calibration that is under way keeps what it heard."""
         return self._site_dir(model) / f"{sensor.id}.learning.npz"
 
+    def lesson_path(self, sensor: Sensor, model: str = "") -> Path:
+        """Where it is kept what a running unit was asked to calibrate."""
+        return self._site_dir(model) / f"{sensor.id}.lesson.json"
+
     def adaptation_path(self, sensor: Sensor, model: str = "") -> Path:
         """Where it is kept how far a sensor has followed its site since the calibration."""
         return self._site_dir(model) / f"{sensor.id}.adaptation.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hydroear.config.schema import NAME_PATTERN
 from hydroear.errors import CommandError
@@ -76,6 +76,34 @@ class Unmute(Command):
     sensor: Annotated[Name, Field(description="which sensor")]
 
 
+class CalibrateStart(Command):
+    """Learn what a sensor's pipe sounds like when it is well, beside the hearing. What is learned is in force from the
+    next start on; how it stands is told on the sensor's calibration topic."""
+
+    sensor: Annotated[Name, Field(description="which sensor")]
+    for_s: Annotated[float | None, Field(ge=60, le=2678400, description="how much to hear, in seconds")] = None
+    nights: Annotated[int | None, Field(ge=1, le=31, description="or how many nights, in their hours alone")] = None
+    accept_anyway: Annotated[bool, Field(description="learn a site that would be refused; it says so then")] = False
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> CalibrateStart:
+        if (self.for_s is None) == (self.nights is None):
+            raise ValueError("give either for_s or nights")
+        return self
+
+
+class CalibrateStop(Command):
+    """End a calibration; what was heard is kept, and counts when one is begun again."""
+
+    sensor: Annotated[Name, Field(description="which sensor")]
+
+
+class CalibrateStatus(Command):
+    """Tell how a calibration stands."""
+
+    sensor: Annotated[Name, Field(description="which sensor")]
+
+
 class Clip(Command):
     """Send the sound of an event, in pieces, on its clip topic."""
 
@@ -129,6 +157,9 @@ COMMANDS: dict[str, type[Command]] = {
     "ack": Ack,
     "mute": Mute,
     "unmute": Unmute,
+    "calibrate-start": CalibrateStart,
+    "calibrate-stop": CalibrateStop,
+    "calibrate-status": CalibrateStatus,
     "clip": Clip,
     "config": Config,
     "model-piece": ModelPiece,

@@ -17,6 +17,7 @@ SensorState = Literal["learning", "quiet", "warning", "leak", "acknowledged", "n
 SensorCondition = Literal["healthy", "degraded", "recovering", "failed"]
 EventState = Literal["quiet", "leak", "acknowledged"]
 Phase = Literal["open", "update", "close"]
+CalibrationPhase = Literal["none", "learning", "learned", "refused", "stopped"]
 Outcome = Literal["done", "refused", "failed"]
 StageResult = Literal["pass", "warn", "fail", "skip"]
 SourceKind = Literal["microphone", "pipe", "wav"]
@@ -371,6 +372,36 @@ class Night:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How the calibration of a sensor stands, or how the last one ended.
+
+    Attributes
+    ----------
+    phase
+        Whether one is under way, was ended, or what came of it.
+    share
+        How much of it is done, 0 to 1.
+    heard_s
+        Length of the audio heard.
+    left
+        What is still to be heard, in words.
+    left_out
+        Windows that a unit would not score and that were not learned from, by why, in a word.
+    reason
+        Why it ended so, in plain words; empty while it is under way.
+    """
+
+    kind: ClassVar = "calibration"
+    sensor: str
+    phase: CalibrationPhase
+    share: float
+    heard_s: float
+    left: str
+    left_out: Mapping[str, int]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Reply:
     """What became of a request.
 
@@ -423,7 +454,7 @@ class Clip:
     data: str
 
 
-Body = Status | Birth | Health | State | Event | SelfTest | Night | Reply | Clip
+Body = Status | Birth | Health | State | Event | SelfTest | Night | Calibration | Reply | Clip
 
 
 def encode(body: Body, stamp: Stamp) -> bytes:

@@ -33,6 +33,11 @@ def night(unit: str, sensor_id: str) -> str:
     return f"{ROOT}/{unit}/sensor/{sensor_id}/night"
 
 
+def calibration(unit: str, sensor_id: str) -> str:
+    """How the calibration of one sensor stands; retained."""
+    return f"{ROOT}/{unit}/sensor/{sensor_id}/calibration"
+
+
 def event(unit: str, event_id: str) -> str:
     """The messages of one event, from open to close."""
     return f"{ROOT}/{unit}/event/{event_id}"
