@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
+FUZZ_CASES ?= 10000
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bundle test lint bench constraints clean
+.PHONY: help demo demo-bundle test fuzz lint bench constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +23,9 @@ test: ## Run every test; installs Debian packages (as root, or with sudo)
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/parity # a process of its own: TensorFlow's interpreter would take tflite-runtime's place
 	$(BIN)/python -m pytest --ignore tests/parity
+
+fuzz: $(VENV)/.installed-dev ## Feed FUZZ_CASES damaged inputs to each test that takes them
+	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m fuzz --timeout 0 --hypothesis-show-statistics
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from hydroear.dsp import FrontEndSpec
 from hydroear.errors import BundleError
 from hydroear.model import SHIPPED_BUNDLE, Bundle, Golden, read_bundle, write_bundle
@@ -75,7 +76,7 @@ def test_the_same_bundle_has_the_same_bytes(path: Path, tmp_path: Path) -> None:
     assert sha256 == read_bundle(path).sha256
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(60)
 @given(share=st.floats(0, 0.9999))
 def test_a_truncated_bundle_is_refused(path: Path, share: float) -> None:
     content = path.read_bytes()
@@ -85,7 +86,7 @@ def test_a_truncated_bundle_is_refused(path: Path, share: float) -> None:
         read_bundle(cut)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(150)
 @given(data=st.data())
 def test_an_altered_byte_is_noticed_or_changes_nothing(path: Path, data: st.DataObject) -> None:
     content = bytearray(path.read_bytes())

@@ -10,10 +10,11 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from fuzzing import fuzz
 from hydroear.errors import CommandError
 from hydroear.mqtt.commands import COMMANDS, MAX_BYTES, Mute, parse, schema
 
@@ -129,7 +130,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@fuzz(400)
 @given(
     verb=st.sampled_from([*COMMANDS, "dig", "", "#"]), key=st.sampled_from([*Mute.model_fields, "x"]), value=json_values
 )
@@ -139,7 +140,7 @@ def test_a_request_is_read_or_refused_whatever_is_in_it(verb: str, key: str, val
         Draft202012Validator(schema(verb)).validate(command.model_dump(mode="json", by_alias=True))
 
 
-@settings(max_examples=400, deadline=None)
+@fuzz(400)
 @given(verb=st.sampled_from([*COMMANDS]), place=st.integers(0, 300), junk=st.binary(max_size=12))
 def test_a_request_that_was_damaged_on_its_way_is_read_or_refused(verb: str, place: int, junk: bytes) -> None:
     payload = request(verb)

@@ -8,9 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from hydroear.config.loader import load_config
 from hydroear.config.schema import MicrophoneSource, WavSource
 from hydroear.errors import ConfigError
@@ -220,7 +221,7 @@ yaml_trees = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(300)
 @given(
     content=st.binary(max_size=80)
     | st.text(alphabet=st.sampled_from("unit: -[]{}&*!|>%@`\"'#,?\t\n\\0x1"), max_size=80).map(str.encode)

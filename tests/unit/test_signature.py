@@ -29,9 +29,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from hydroear.errors import BundleError, UsageError
 from hydroear.model import SHIPPED_BUNDLE, parse_bundle, read_bundle
 from hydroear.model.bundle import with_signature
@@ -289,7 +290,7 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path) -> None
 # Fuzzing
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(data=st.data())
 def test_an_altered_byte_of_a_signed_bundle_is_noticed_or_changes_nothing(data: st.DataObject) -> None:
     content = bytearray(SIGNED)
@@ -305,7 +306,7 @@ def test_an_altered_byte_of_a_signed_bundle_is_noticed_or_changes_nothing(data: 
     np.testing.assert_array_equal(read.projection, ORIGINAL.projection)
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(data=st.data(), name=st.sampled_from(["signature.json", "manifest.json"]))
 def test_an_altered_signature_or_manifest_is_never_accepted(data: st.DataObject, name: str) -> None:
     parts = members(SIGNED)
@@ -325,7 +326,7 @@ def fields() -> st.SearchStrategy[Any]:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@fuzz(200)
 @given(
     schema=st.just("hydroear/signature/1") | fields(),
     key=st.just(KEY.key_id) | fields(),
@@ -347,7 +348,7 @@ def test_a_signature_has_one_way_to_be_written() -> None:
             Signature.from_json(other, "b")
 
 
-@settings(max_examples=200, deadline=None)
+@fuzz(200)
 @given(changes=st.dictionaries(st.sampled_from(sorted(json.loads(members(SHIPPED)["manifest.json"]))), fields()))
 def test_a_forged_manifest_is_a_bundle_or_an_error_in_one_line(changes: dict[str, Any]) -> None:
     parts = members(SHIPPED)
@@ -359,7 +360,7 @@ def test_a_forged_manifest_is_a_bundle_or_an_error_in_one_line(changes: dict[str
         return
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(data=st.data(), name=st.sampled_from([name for name in members(SHIPPED) if name.endswith(".npy")]))
 def test_a_forged_array_is_a_bundle_or_an_error_in_one_line(data: st.DataObject, name: str) -> None:
     """As one who changes the hashes too."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from hydroear.app.models import confirm, install, roll_back, status
 from hydroear.app.probation import SLOW_WINDOWS, ModelAtWork, start_model
 from hydroear.config.schema import Config
@@ -441,7 +442,7 @@ def elsewhere(config: Config, folder: Path) -> set[tuple[Path, int]]:
     return {(file, file.stat().st_mtime_ns) for file in files if file.is_file()}
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(80)
 @given(data=st.data())
 def test_whatever_comes_is_installed_whole_or_refused_and_nothing_is_written_elsewhere(
     tmp_path: Path, config: Config, data: st.DataObject
