@@ -311,3 +311,25 @@ def test_a_calibration_is_stopped_by_order(room: Room, unit: Unit) -> None:
         assert room.ask("calibrate-stop", sensor=SENSOR)["values"]["phase"] == "stopped"
         assert "no calibration is under way" in room.ask("calibrate-stop", sensor=SENSOR)["error"]
         assert room.heard.on(f"{UNIT}/sensor/{SENSOR}/calibration")[-1].json["reason"] == "by order"
+
+
+def test_settings_are_changed_from_afar_and_a_bad_one_changes_nothing(room: Room, unit: Unit) -> None:
+    with unit.run(health(60.0), speed=1.0) as daemon:
+        connected(room, 1)
+        reply = room.ask("config-set", changes={"decision": {"horizon_s": 12.5}, "night": {"from": "01:00"}})
+        assert reply["values"]["changed"] == {"decision": {"horizon_s": 12.5}, "night": {"from": "01:00"}}
+        bad = room.ask("config-set", changes={"decision": {"horizon_s": 13.0, "clear_decades": 9.0}})
+        assert (bad["outcome"], "clear_decades 9 is not below" in bad["error"]) == ("failed", True)
+        assert (
+            "may not be changed from afar" in room.ask("config-set", changes={"mqtt": {"url": "mqtt://evil"}})["error"]
+        )
+        assert room.ask("restart")["outcome"] == "done"
+        assert daemon.wait() == 0
+    with unit.run(health(30.0), speed=1.0):
+        connected(room, 2)
+        config = room.ask("config")["values"]
+        assert (config["decision"]["horizon_s"], config["night"]["from"]) == (12.5, "01:00")
+        assert room.ask("config-set", changes={}, reset=True)["values"]["changed"] == {}
+    with unit.run(health(30.0), speed=1.0):
+        connected(room, 3)
+        assert room.ask("config")["values"]["decision"]["horizon_s"] == 6.0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from broker import Mosquitto, wait_for
+from hydroear.config.schema import Mqtt
 from hydroear.errors import LinkError, UsageError
 from hydroear.message import Kind, Message
 from hydroear.mqtt.link import Link
@@ -85,6 +88,41 @@ def test_messages_the_broker_forbids_are_counted_and_do_not_block_the_others(
     assert link.status.delivered == 1
     assert "let this user write hydroear/v1/unit/#" in link.last_error
     assert caplog.text.count("refuses messages on hydroear/v1/unit/clip/e1") == 1
+
+
+def test_a_subscription_that_is_refused_is_told(outbox: Outbox) -> None:
+    """By a server that grants the first of two: mosquitto grants what it will never send."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(bytes([0x20, 3, 0, 0, 0]))  # CONNACK of MQTT 5, success
+            while packet := connection.recv(4096):
+                place = packet.find(b"\x82")  # SUBSCRIBE; its SUBACK: granted QoS 1, not authorised
+                if place >= 0:
+                    identifier = packet[place + 2 : place + 4]
+                    connection.sendall(bytes([0x90, 5, *identifier, 0, 1, 0x87]))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        link = Link(
+            Mqtt(url=f"mqtt://127.0.0.1:{listener.getsockname()[1]}", protocol="5"),
+            unit="unit",
+            outbox=outbox,
+            birth=lambda: b"birth",
+            status=str.encode,
+            subscriptions={"granted/topic": lambda *_: None, "refused/topic": lambda *_: None},
+        )
+        link.start()
+        wait_for(lambda: link.last_error, "the refusal")
+        assert link.last_error == (
+            "the broker does not let this unit read refused/topic: Not authorized; let this user read it"
+        )
+        assert link.connected
+        link.stop(0.1)
+        thread.join()
 
 
 @pytest.mark.parametrize(

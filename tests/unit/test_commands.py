@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "calibrate-stop": {"sensor": "hydrant-7"},
     "calibrate-status": {"sensor": "hydrant-7"},
     "clip": {"event_id": "hydrant-7-20250301T020506Z-3a1b8c2d", "first": 3},
+    "config-set": {"changes": {"decision": {"horizon_s": 900}}},
     "model-piece": {"sha256": 64 * "a", "size_bytes": 3, "piece": 0, "data": "UklG"},
     "model-install": {"sha256": 64 * "a"},
 }

@@ -15,6 +15,7 @@ from hydroear.app import models
 from hydroear.app.delivery import Delivery
 from hydroear.app.lesson import Goal
 from hydroear.config import schema
+from hydroear.config.settings import change_settings
 from hydroear.errors import HydroearError
 from hydroear.message import Kind, Message
 from hydroear.mqtt import commands, payloads, topics
@@ -174,6 +175,11 @@ class Orders:
             if len(sensor["source"].get("command", [])) > 1:
                 sensor["source"]["command"][1:] = ["…"]
         return told
+
+    def config_set(self, command: commands.ConfigSet) -> Mapping[str, Any]:
+        """Change settings, from the next start on."""
+        changes = change_settings(self._config, command.changes, reset=command.reset)
+        return {"changed": changes, "from": "the next start on"}
 
     def model_piece(self, command: commands.ModelPiece) -> Mapping[str, Any]:
         """Take one piece of a bundle."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from hydroear.config.document import YamlError, parse_yaml
 from hydroear.config.problem import Problem, explain, value_text
 from hydroear.config.schema import Config, Section
+from hydroear.config.settings import with_settings
 from hydroear.errors import ConfigError, HydroearError
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -21,7 +22,8 @@ def load_config(path: Path) -> Config:
     Parameters
     ----------
     path
-        A YAML file, UTF-8. Relative paths in it count from its folder.
+        A YAML file, UTF-8. Relative paths in it count from its folder. What the control room has changed is in force
+        over it.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def load_config(path: Path) -> Config:
     if found:
         found.sort(key=lambda line_and_problem: line_and_problem[0])
         raise ConfigError([f"{path}:{line}: {problem}" for line, problem in found])
-    return _with_paths_from(path.absolute().parent, config)
+    return with_settings(_with_paths_from(path.absolute().parent, config))
 
 
 def load_section(section: type[AnySection], values: dict[str, str], origin: str) -> AnySection:

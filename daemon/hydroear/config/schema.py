@@ -345,6 +345,11 @@ class Config(Section):
         return self.state_dir / "outbox.sqlite"
 
     @property
+    def settings_path(self) -> Path:
+        """Where it is kept what the control room has set."""
+        return self.state_dir / "settings.json"
+
+    @property
     def live_path(self) -> Path:
         """The socket at which a running unit tells what it hears."""
         return self.state_dir / "live.sock"

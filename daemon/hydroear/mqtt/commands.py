@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
 from hydroear.config.schema import NAME_PATTERN
 from hydroear.errors import CommandError
@@ -115,6 +124,14 @@ class Config(Command):
     """Tell the configuration in force: which files secrets are in, and none of them; of programs no arguments."""
 
 
+class ConfigSet(Command):
+    """Change settings of the sections decision, night, publish and evidence, from the next start on. If any is wrong,
+    none is changed."""
+
+    changes: Annotated[dict[str, dict[str, Any]], Field(description="values by section and name")]
+    reset: Annotated[bool, Field(description="whether what was changed before is forgotten")] = False
+
+
 class ModelPiece(Command):
     """Take one piece of a signed bundle; the reply says which is wanted next. After a break, begin with that."""
 
@@ -162,6 +179,7 @@ COMMANDS: dict[str, type[Command]] = {
     "calibrate-status": CalibrateStatus,
     "clip": Clip,
     "config": Config,
+    "config-set": ConfigSet,
     "model-piece": ModelPiece,
     "model-install": ModelInstall,
     "model-status": ModelStatus,

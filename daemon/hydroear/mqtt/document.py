@@ -100,6 +100,8 @@ def _values(field: Schema) -> str:
         return ", ".join(f"`{json.dumps(value)}`" for value in field["enum"])
     if "anyOf" in field:
         return " or ".join(_values(choice) for choice in field["anyOf"])
+    if "type" not in field:
+        return "anything"
     types = field["type"]
     words = " or ".join([types] if isinstance(types, str) else types)
     for key, of in (("items", "of"), ("additionalProperties", "by name, each")):

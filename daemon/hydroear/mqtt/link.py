@@ -258,6 +258,14 @@ class Link:
     ) -> None:
         self._post(call, partial(self._on_lost, call, str(reason)))
 
+    def _paho_subscribe(
+        self, call: _Call, _client: Client, _data: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
+    ) -> None:
+        for topic, reason in zip(self._listeners, reasons, strict=False):
+            if reason.is_failure:
+                why = f"the broker does not let this unit read {topic}: {reason}; let this user read it"
+                self._post(call, partial(self._on_trouble, why))
+
     def _paho_message(self, listener: Listener, _client: Client, _data: object, message: MQTTMessage) -> None:
         self._work.put(partial(listener, message.topic, bytes(message.payload), message.retain))
 
@@ -370,6 +378,7 @@ class Link:
         client.on_connect = partial(self._paho_connect, call)
         client.on_disconnect = partial(self._paho_disconnect, call)
         client.on_publish = partial(self._paho_publish, call)
+        client.on_subscribe = partial(self._paho_subscribe, call)
         for topic, listener in self._listeners.items():
             client.message_callback_add(topic, partial(self._paho_message, listener))
         self._call = call
