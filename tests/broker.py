@@ -188,7 +188,13 @@ class Received:
 
 
 class Subscriber:
-    """A control room: collects everything on a topic, over restarts of the broker as well."""
+    """A control room: collects everything on a topic, over restarts of the broker as well.
+
+    Attributes
+    ----------
+    subscriptions
+        How many times the broker granted the subscription; once a connection.
+    """
 
     def __init__(
         self,
@@ -202,6 +208,7 @@ class Subscriber:
     ) -> None:
         self._received: list[Received] = []
         self._subscribed = threading.Event()
+        self.subscriptions = 0
         session: dict[str, Any] = {}
         if protocol is MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -211,7 +218,7 @@ class Subscriber:
         self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(0.05, 0.05)  # type: ignore[arg-type]
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos)
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_subscribe = self._count
         self._client.on_message = self._collect
         self._client.connect("127.0.0.1", port, **session)
         self._client.loop_start()
@@ -235,6 +242,10 @@ class Subscriber:
     def wait_for(self, condition: Callable[[list[Received]], Any], what: str, *, timeout_s: float = DEADLINE_S) -> None:
         """Return as soon as `condition` holds for what was received."""
         wait_for(lambda: condition(self.received), what, timeout_s=timeout_s)
+
+    def _count(self, *_: object) -> None:
+        self.subscriptions += 1
+        self._subscribed.set()
 
     def _collect(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         self._received.append(Received(message.topic, bytes(message.payload), message.retain))

@@ -14,6 +14,7 @@ import pytest
 from hydroear.errors import OutboxError
 from hydroear.message import Kind, Message
 from hydroear.outbox import Outbox
+from hydroear.outbox.outbox import MAX_AGE_S
 
 
 def event(number: int = 0, *, size: int = 10) -> Message:
@@ -114,6 +115,7 @@ import sys
 from pathlib import Path
 from hydroear.message import Kind, Message
 from hydroear.outbox import Outbox
+from hydroear.outbox.outbox import MAX_AGE_S
 outbox = Outbox(Path({str(path)!r}))
 for number in range(10**6):
     outbox.put(Message("unit/event/1", b"%d" % number, Kind.EVENT), remember=("a", str(number)))
@@ -219,3 +221,28 @@ def test_threads_may_put_and_delete_at_once(path: Path) -> None:
             thread.join()
         assert sorted(taken) == [base + i for base in (0, 100, 200) for i in range(50)]
         assert outbox.depth() == 0
+
+
+def test_replies_leave_room_to_sound_and_sound_to_what_is_said(path: Path) -> None:
+    with Outbox(path, max_bytes=1000) as outbox:
+        outbox.put(*(clip(number) for number in range(9)))
+        assert outbox.drops()[Kind.CLIP] == 1
+        outbox.put(*(Message("unit/reply/1", bytes(100), Kind.STATE) for _ in range(5)))
+        assert outbox.drops() == {Kind.EVENT: 0, Kind.STATE: 3, Kind.HEALTH: 0, Kind.CLIP: 1}
+        outbox.put(*(event(number, size=100) for number in range(10)))
+        assert [stored.message.kind for stored in outbox.pending(20)] == [Kind.EVENT] * 10
+
+
+def test_what_nobody_waits_for_any_more_is_dropped_and_counted_but_no_event(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(path) as outbox:
+        outbox.put(event(1), clip(1))
+    monkeypatch.setitem(MAX_AGE_S, Kind.CLIP, 0.3)
+    with Outbox(path) as outbox:
+        outbox.put(clip(2), state(b"state"))
+        assert payloads(outbox) == [event(1).payload, b"state", clip(1).payload, clip(2).payload]
+        time.sleep(0.4)
+        outbox.put(state(b"a minute later"))
+        assert payloads(outbox) == [event(1).payload, b"a minute later"]
+        assert outbox.drops()[Kind.CLIP] == 2

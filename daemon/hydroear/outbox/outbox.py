@@ -20,6 +20,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES = 64 * 2**20
+MAX_SHARE = {Kind.EVENT: 1.0, Kind.STATE: 0.2, Kind.HEALTH: 0.2, Kind.CLIP: 0.8}
+"""How much of the room each kind may have: sound leaves some to what is said, and replies leave some to sound."""
+MAX_AGE_S = {Kind.STATE: 86400.0, Kind.HEALTH: 86400.0, Kind.CLIP: 7 * 86400.0}
+"""After which nobody waits for it any more; an event is never too old. Choices."""
 
 # The totals are kept by triggers: they are part of every commit, and no put has to scan the table.
 _SCHEMA = """
@@ -80,7 +84,8 @@ class Outbox:
         The database file; its folder is made when missing.
     max_bytes
         Cap on the payloads held. Beyond it the oldest messages of the least important kind are dropped
-        and counted.
+        and counted, as are those beyond :data:`MAX_SHARE` and :data:`MAX_AGE_S` of their kind. Age counts from
+        the put, or from when this process took over what another left: clocks of units are set and may be wrong.
 
     Raises
     ------
@@ -96,6 +101,7 @@ class Outbox:
         self._mutex = threading.RLock()
         self._listener: Callable[[], None] = _nobody
         self._last_id = 0
+        self._opened_s = time.monotonic()
         self.set_aside: Path | None = None
         self._db: sqlite3.Connection | None = None
         self._owner_fd = _own(path)
@@ -147,22 +153,21 @@ class Outbox:
                     "INSERT OR REPLACE INTO reply (request_id, payload) VALUES (?, ?)", (answered, messages[0].payload)
                 )
                 db.execute("DELETE FROM reply WHERE id <= (SELECT max(id) FROM reply) - ?", (REPLIES,))
-            if any(not message.retain for message in messages):
-                self._enforce_cap(db)
+            self._enforce_limits(db)
 
         self._commit(work)
         self._listener()
 
     def pending(self, limit: int, *, skip: Collection[int] = ()) -> list[Stored]:
         """At most `limit` undelivered messages but those in `skip`, by priority, then oldest first."""
-        marks = ",".join("?" * len(skip))
+        columns = "id, topic, payload, kind, {}, (SELECT monotonic_s FROM put WHERE put.id = {}.id)"
+        unless = f"WHERE id NOT IN ({','.join('?' * len(skip))})"
+        # Each half comes in order by an index or is small: with a long queue, sorting would take all the time there is.
         query = (
-            "SELECT id, topic, payload, kind, retain, monotonic_s FROM "
-            "(SELECT id, topic, payload, kind, retain FROM message "
-            "UNION ALL SELECT id, topic, payload, kind, 1 FROM latest) LEFT JOIN put USING (id) "
-            f"WHERE id NOT IN ({marks}) ORDER BY kind, id LIMIT ?"
+            f"SELECT {columns.format('retain', 'message')} FROM message {unless} UNION ALL "
+            f"SELECT {columns.format('1', 'latest')} FROM latest {unless} ORDER BY 4, 1 LIMIT ?"
         )
-        rows = self._commit(lambda db: db.execute(query, (*skip, limit)).fetchall())
+        rows = self._commit(lambda db: db.execute(query, (*skip, *skip, limit)).fetchall())
         return [
             Stored(number, Message(topic, payload, Kind(kind), bool(retain)), put_s)
             for number, topic, payload, kind, retain, put_s in rows
@@ -236,11 +241,34 @@ class Outbox:
             (self._last_id, message.kind, message.topic, message.payload, message.retain),
         )
 
-    def _enforce_cap(self, db: sqlite3.Connection) -> None:
-        while db.execute("SELECT sum(bytes) FROM total").fetchone()[0] > self._max_bytes:
-            (kind,) = db.execute("SELECT max(kind) FROM total WHERE messages > 0").fetchone()
-            db.execute("DELETE FROM message WHERE id = (SELECT min(id) FROM message WHERE kind = ?)", (kind,))
-            db.execute("UPDATE total SET dropped = dropped + 1 WHERE kind = ?", (kind,))
+    def _enforce_limits(self, db: sqlite3.Connection) -> None:
+        for kind, max_age_s in MAX_AGE_S.items():
+            while (put_s := self._oldest_s(db, kind)) is not None and time.monotonic() - put_s > max_age_s:
+                self._drop_oldest(db, kind)
+        held = dict(db.execute("SELECT kind, bytes FROM total"))
+        for kind in Kind:
+            while held[kind] > MAX_SHARE[kind] * self._max_bytes:
+                held[kind] -= self._drop_oldest(db, kind)
+        for kind in reversed(Kind):
+            while held[kind] and sum(held.values()) > self._max_bytes:
+                held[kind] -= self._drop_oldest(db, kind)
+
+    def _oldest_s(self, db: sqlite3.Connection, kind: Kind) -> float | None:
+        """When the oldest message of a kind was put, or taken over; None where there is none."""
+        (number,) = db.execute("SELECT min(id) FROM message WHERE kind = ?", (kind,)).fetchone()
+        if number is None:
+            return None
+        row = db.execute("SELECT monotonic_s FROM put WHERE id = ?", (number,)).fetchone()
+        return self._opened_s if row is None else float(row[0])
+
+    @staticmethod
+    def _drop_oldest(db: sqlite3.Connection, kind: Kind) -> int:
+        """Drop one message and count it; gives the bytes that makes free."""
+        oldest = "id = (SELECT min(id) FROM message WHERE kind = ?)"
+        (size,) = db.execute(f"SELECT length(payload) FROM message WHERE {oldest}", (kind,)).fetchone()
+        db.execute(f"DELETE FROM message WHERE {oldest}", (kind,))
+        db.execute("UPDATE total SET dropped = dropped + 1 WHERE kind = ?", (kind,))
+        return int(size)
 
     def _commit(self, work: Callable[[sqlite3.Connection], T], *, mend: bool = True) -> T:
         with self._mutex:
