@@ -21,6 +21,8 @@ from paho.mqtt.publish import single
 from broker import Mosquitto, Subscriber, wait_for
 from hydroear.app.delivery import PIECE_BYTES
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
+from hydroear.model.signature import load_private_key
+from hydroear.mqtt.signed import sign_request
 from hydroear_train.signing import sign_bundle
 from listening import health, scene
 from running import SENSOR, Daemon, Unit
@@ -333,3 +335,18 @@ def test_settings_are_changed_from_afar_and_a_bad_one_changes_nothing(room: Room
     with unit.run(health(30.0), speed=1.0):
         connected(room, 3)
         assert room.ask("config")["values"]["decision"]["horizon_s"] == 6.0
+
+
+def test_a_unit_that_asks_for_signatures_obeys_no_other_request(room: Room, unit: Unit, tmp_path: Path) -> None:
+    private, public = key_pair(tmp_path, "room")
+    unit.mqtt["command_keys"] = [str(public)]
+    with unit.run(health(60.0), speed=1.0) as daemon:
+        connected(room, 1)
+        assert room.ask("restart")["error"].startswith("not signed")
+        request = room.request()
+        payload = sign_request(json.dumps(request), unit="high-street", verb="restart", key=load_private_key(private))
+        room.say("mute", payload)
+        wait_for(lambda: room.replies(request["request_id"]), "the refusal")
+        assert room.replies(request["request_id"])[0]["outcome"] == "refused"
+        room.say("restart", payload)
+        assert daemon.wait() == 0

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydroear.errors import UsageError
 from hydroear.model import Bundle, parse_bundle
 from hydroear.model.bundle import read_content, with_signature, write_content
-from hydroear.model.signature import MAX_RELEASE, PublicKey, Signature, ed25519, key_id, statement
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hydroear.model.signature import MAX_RELEASE, PublicKey, Signature, ed25519, key_id, load_private_key, statement
 
 
 def public_path(path: Path) -> Path:
@@ -70,7 +66,7 @@ def sign_bundle(path: Path, key_path: Path, release: int, out: Path) -> tuple[Bu
     """
     if not 1 <= release <= MAX_RELEASE:
         raise UsageError(f"release {release}", where="--release", expected=f"1 to {MAX_RELEASE}")
-    key = _load_private(key_path)
+    key = load_private_key(key_path)
     content = read_content(path)
     bundle = parse_bundle(content, path)
     signature = Signature(
@@ -78,27 +74,6 @@ def sign_bundle(path: Path, key_path: Path, release: int, out: Path) -> tuple[Bu
     )
     write_content(out, with_signature(content, signature, path))
     return bundle, signature
-
-
-def _load_private(path: Path) -> Ed25519PrivateKey:
-    module = ed25519()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    expected = "a private key of Ed25519 (PEM, without a password)"
-    try:
-        found = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise UsageError(
-            f"cannot be read ({error.strerror})", where=path, expected=expected, fix="check the path"
-        ) from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        fix = "hydroear-train keygen makes one"
-        raise UsageError("no private key", where=path, expected=expected, fix=fix) from error
-    if not isinstance(found, module.Ed25519PrivateKey):
-        raise UsageError("a private key of another kind", where=path, expected=expected)
-    key: Ed25519PrivateKey = found
-    return key
 
 
 def _write_new(path: Path, content: bytes, *, mode: int) -> None:

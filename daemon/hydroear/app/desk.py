@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from hydroear.errors import CommandError, HydroearError, OutboxError
 from hydroear.message import Kind, Message
+from hydroear.model.signature import PublicKey
 from hydroear.mqtt import payloads, topics
 from hydroear.mqtt.commands import Command, parse
+from hydroear.mqtt.signed import open_request
 from hydroear.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ class Desk:
         Where replies wait, and are remembered.
     stamp
         Makes the stamp of a reply.
+    trusted
+        Keys one of which must have signed a request; with none, whoever the broker lets ask may ask.
     """
 
     def __init__(
@@ -50,9 +54,11 @@ class Desk:
         *,
         outbox: Outbox,
         stamp: Callable[[int], payloads.Stamp],
+        trusted: Sequence[PublicKey] = (),
         limit_s: float = LIMIT_S,
     ) -> None:
         self._unit, self._handlers = unit, dict(handlers)
+        self._trusted = tuple(trusted)
         self._outbox, self._stamp, self._limit_s = outbox, stamp, limit_s
         self._mutex = threading.Lock()
         self._in_work: set[str] = set()
@@ -65,6 +71,8 @@ class Desk:
             log.warning("%s: a retained request is not obeyed; publish requests without the retain flag", topic)
             return
         try:
+            if self._trusted:
+                payload = open_request(payload, unit=self._unit, verb=verb, trusted=self._trusted)
             command = parse(verb, payload)
             handler = self._handlers.get(verb)
             if handler is None:

@@ -38,6 +38,7 @@ from hydroear.health import Cause
 from hydroear.health.clock import clock_quality
 from hydroear.message import Kind, Message
 from hydroear.model import Bundle, Runtime, choose_runtime
+from hydroear.model.signature import PublicKey
 from hydroear.mqtt import homeassistant, payloads, topics
 from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
@@ -183,7 +184,14 @@ class Unit:
             announce=self._announce,
             stop=self.stop,
         )
-        self._desk = Desk(config.unit, self._orders.handlers, outbox=self._outbox, stamp=self._stamp)
+        keys = [] if config.mqtt is None else config.mqtt.command_keys
+        self._desk = Desk(
+            config.unit,
+            self._orders.handlers,
+            outbox=self._outbox,
+            stamp=self._stamp,
+            trusted=[PublicKey.load(key) for key in keys],
+        )
         self._link = self._make_link() if config.mqtt is not None else None
         if config.metrics.port is not None:
             self._serve_metrics(config.metrics.port)

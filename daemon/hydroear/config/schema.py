@@ -231,6 +231,9 @@ class Mqtt(Section):
         Literal["auto", "5", "3.1.1"], Field(description="MQTT version; auto is 5, and 3.1.1 where that is not spoken")
     ] = "auto"
     keepalive_s: Annotated[int, Field(ge=2, le=3600)] = 30
+    command_keys: Annotated[
+        list[Path], Field(description="public keys, one of which must have signed a command; with none, none need be")
+    ] = []
     home_assistant: Annotated[
         Prefix | None, Field(description="discovery prefix of a Home Assistant that is to show the unit")
     ] = None

@@ -13,8 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from hydroear.errors import BundleError, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MAX_RELEASE = 2**31 - 1
 _SCHEMA = "hydroear/signature/1"
@@ -121,11 +125,15 @@ class PublicKey:
 
     def made(self, signature: Signature, manifest_sha256: str) -> bool:
         """Whether the signature is this key's, of this manifest and its own release number."""
+        return self.verifies(signature.value, statement(manifest_sha256, signature.release))
+
+    def verifies(self, value: bytes, content: bytes) -> bool:
+        """Whether a signature is this key's, of this content."""
         from cryptography.exceptions import InvalidSignature
 
         key = ed25519().Ed25519PublicKey.from_public_bytes(self.raw)
         try:
-            key.verify(signature.value, statement(manifest_sha256, signature.release))
+            key.verify(value, content)
         except InvalidSignature:
             return False
         return True
@@ -190,6 +198,34 @@ def check_signature(
             fix="copy it again, and do not run it if that does not help",
         )
     return signature
+
+
+def load_private_key(path: Path) -> Ed25519PrivateKey:
+    """Read a private key, as ``hydroear-train keygen`` writes it.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing or holds no private key of Ed25519, or the package cryptography is missing.
+    """
+    module = ed25519()
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    expected = "a private key of Ed25519 (PEM, without a password)"
+    try:
+        found = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read ({error.strerror})", where=path, expected=expected, fix="check the path"
+        ) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        fix = "hydroear-train keygen makes one"
+        raise UsageError("no private key", where=path, expected=expected, fix=fix) from error
+    if not isinstance(found, module.Ed25519PrivateKey):
+        raise UsageError("a private key of another kind", where=path, expected=expected)
+    key: Ed25519PrivateKey = found
+    return key
 
 
 def ed25519() -> ModuleType:

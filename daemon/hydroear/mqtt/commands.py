@@ -210,7 +210,7 @@ def parse(verb: str, payload: bytes) -> Command:
             raise CommandError(f"no command {verb!r}", expected=f"one of {', '.join(COMMANDS)}")
         return form.model_validate_json(payload)
     except (CommandError, ValidationError) as error:
-        raise CommandError(_words(error), request_id=_request_id(payload)) from error
+        raise CommandError(_words(error), request_id=request_id(payload)) from error
 
 
 def schema(verb: str) -> dict[str, Any]:
@@ -232,7 +232,8 @@ def _words(error: CommandError | ValidationError) -> str:
     )
 
 
-def _request_id(payload: bytes) -> str | None:
+def request_id(payload: bytes) -> str | None:
+    """The id of a request that may be wrong otherwise; None if it has none that can be answered."""
     try:
         return _Identified.model_validate_json(payload).request_id
     except ValidationError:

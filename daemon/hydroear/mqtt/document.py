@@ -60,6 +60,12 @@ def _commands() -> Iterator[str]:
     properties = commands.schema(first)["properties"]
     yield "Every request has `schema`, which is `hydroear/command/1`, and these:\n"
     yield _table({key: field for key, field in properties.items() if key in common})
+    yield (
+        "A unit that has `mqtt.command_keys` takes signed requests alone: "
+        '`{"schema":"hydroear/signed-command/1","request":"…","signature":"…"}`, with the request as text, and in base64 '
+        "the Ed25519 signature of `hydroear command signature 1`, `unit UNIT`, `verb VERB`, each followed by a line feed, "
+        "and that text.\n"
+    )
     for verb in commands.COMMANDS:
         schema = commands.schema(verb)
         yield f"### `{verb}`\n\n{schema['description']}\n"
