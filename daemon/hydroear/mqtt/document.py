@@ -62,9 +62,9 @@ def _commands() -> Iterator[str]:
     yield _table({key: field for key, field in properties.items() if key in common})
     yield (
         "A unit that has `mqtt.command_keys` takes signed requests alone: "
-        '`{"schema":"hydroear/signed-command/1","request":"…","signature":"…"}`, with the request as text, and in base64 '
-        "the Ed25519 signature of `hydroear command signature 1`, `unit UNIT`, `verb VERB`, each followed by a line feed, "
-        "and that text.\n"
+        '`{"schema":"hydroear/signed-command/1","request":"…","signature":"…"}`, with the request as text, and in '
+        "base64 the Ed25519 signature of `hydroear command signature 1`, `unit UNIT`, `verb VERB`, each followed by a "
+        "line feed, and that text.\n"
     )
     for verb in commands.COMMANDS:
         schema = commands.schema(verb)
