@@ -102,7 +102,6 @@ class Unit:
         # What is not acknowledged is said again, before what came later.
         self._queue.extendleft(reversed(self._in_flight.values()))
         self._in_flight.clear()
-        self._queue = deque(_historical(message) for message in self._queue)
         return self._roster.lost() if accepted else self._roster.failed()
 
     def tell_state(self) -> None:
@@ -190,6 +189,7 @@ class Unit:
         if reason.is_failure:
             return
         self._roster.accepted()
+        self._queue = deque(_historical(message) for message in self._queue)  # said before this connection stood
         self.connected = True
         self.connected_s.append(time.monotonic())
         self._publish(Message(topics.status(self.name), self._status("online"), Kind.STATE, retain=True))
