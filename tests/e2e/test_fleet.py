@@ -9,8 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from broker import Mosquitto, wait_for
+from hydroear.mqtt.broker import Address
 from hydroear_train import cli
 from hydroear_train.fleet.run import Outcome, Return, peak_per_s
+from hydroear_train.fleet.unit import Unit
 
 OUTCOME = Outcome(
     units=1,
@@ -81,3 +84,23 @@ def test_a_missing_mosquitto_and_impossible_sizes_are_named(
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     assert cli.main(["fleet", "--units", "1"]) == 2
     assert "mosquitto is not installed; apt-get install mosquitto" in capsys.readouterr().err
+
+
+def test_what_a_unit_says_before_it_is_connected_is_historical(mosquitto: Mosquitto) -> None:
+    unit = Unit("unit", Address("127.0.0.1", mosquitto.port))
+    with mosquitto.subscribe("hydroear/v1/unit/event/+") as room:
+        unit.alarm()
+        client = unit.new_client(unit.first())
+        assert unit.dial(unit.first()) is None
+
+        def drained() -> bool:
+            client.loop(0.01)
+            return unit.drained
+
+        wait_for(drained, "the first")
+        unit.alarm()
+        wait_for(drained, "the second")
+        room.wait_for(lambda got: len(got) == 2, "both")
+        told = [(message.json["phase"], message.json["historical"]) for message in room.received]
+        assert told == [("open", True), ("close", False)]
+    client.reinitialise()
