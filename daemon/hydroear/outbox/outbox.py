@@ -204,7 +204,7 @@ class Outbox:
         return sum(self._totals("messages").values()) + int(latest)
 
     def drops(self) -> dict[Kind, int]:
-        """Messages dropped over the size cap since the file was begun, by kind."""
+        """Messages dropped over the limits of size and age since the file was begun, by kind."""
         return self._totals("dropped")
 
     def listen(self, listener: Callable[[], None]) -> None:

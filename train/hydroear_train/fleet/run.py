@@ -107,9 +107,9 @@ class Outcome:
     Attributes
     ----------
     units, seconds
-        How many units, and for how long, from when all were to be there until the last message.
+        How many units, and for how long, from when the first was to connect until all was heard.
     messages_per_s
-        Messages that the control room got.
+        Messages that the control room got, those at the beginning of each connection included.
     alarms
         Openings of events that were sent at once and arrived.
     alarm_p50_s, alarm_p99_s, alarm_max_s
@@ -209,9 +209,9 @@ class _Run:
         self._plan, self._broker, self._quiet = plan, broker, quiet
         self._start_s = time.monotonic() + PREPARE_S
         ramp_s = plan.units / CONNECTS_PER_S
-        self._begin_s = self._start_s + ramp_s
-        self._end_s = self._begin_s + 60.0 * plan.minutes
-        self._kill_s = self._begin_s + 30.0 * plan.minutes
+        begin_s = self._start_s + ramp_s
+        self._end_s = begin_s + 60.0 * plan.minutes
+        self._kill_s = begin_s + 30.0 * plan.minutes
         self._down_s = min(DOWN_S, 6.0 * plan.minutes)
         self._killed_s: float | None = None
         self._back_s: float | None = None
@@ -256,7 +256,7 @@ class _Run:
         self._broker.sample()
 
     def _measured(self, room: Room, log: Log) -> Outcome:
-        seconds = time.monotonic() - self._begin_s
+        seconds = time.monotonic() - self._start_s
         delays_s = np.asarray(room.delays_s)
         p50_s, p99_s = np.quantile(delays_s, (0.5, 0.99)).tolist() if delays_s.size else (None, None)
         return Outcome(
@@ -271,7 +271,7 @@ class _Run:
             held_back_max_s=max(room.late_s, default=None),
             lost=len(log.said - set(room.heard)),
             duplicated=sum(times - 1 for times in room.heard.values()),
-            broker_cpu=self._broker.cpu_s / (seconds + self._begin_s - self._start_s),
+            broker_cpu=self._broker.cpu_s / seconds,
             broker_rss_bytes=self._broker.rss_bytes,
             after_kill=self._return(log),
         )
