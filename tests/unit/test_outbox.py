@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,3 +247,27 @@ def test_what_nobody_waits_for_any_more_is_dropped_and_counted_but_no_event(
         outbox.put(state(b"a minute later"))
         assert payloads(outbox) == [event(1).payload, b"a minute later"]
         assert outbox.drops()[Kind.CLIP] == 2
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_a_put_waits_for_the_disk_and_a_delete_does_not(path: Path) -> None:
+    def syncs(path: Path, then: str) -> int:
+        script = f"""
+from pathlib import Path
+from hydroear.message import Kind, Message
+from hydroear.outbox import Outbox
+outbox = Outbox(Path({str(path)!r}))
+for number in range(20):
+    outbox.put(Message("unit/event/1", b"event", Kind.EVENT))
+    {then}
+"""
+        command = ["strace", "-f", "-e", "trace=fsync,fdatasync", sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode and "ptrace" in done.stderr:
+            pytest.skip("may not trace")
+        return done.stderr.count("sync(")
+
+    put = syncs(path.with_name("put"), "pass")
+    assert put >= 20
+    delete = "outbox.delete(*(stored.id for stored in outbox.pending(1)))"
+    assert syncs(path.with_name("deleted"), delete) == put

@@ -25,6 +25,7 @@ def _work(argv: list[str] | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from hydroear_train.compare import cli as compare
     from hydroear_train.crossval import cli as crossval
+    from hydroear_train.fleet import cli as fleet
     from hydroear_train.scan import cli as scan
     from hydroear_train.simulate import cli as simulate
     from hydroear_train.soak import cli as soak
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     crossval.add_parser(verbs)
     scan.add_parser(verbs)
     soak.add_parser(verbs)
+    fleet.add_parser(verbs)
     _add_fit(verbs)
     _add_demo(verbs)
     _add_demo_bundle(verbs)

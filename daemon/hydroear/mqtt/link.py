@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 QOS = 1
 WINDOW = 16
 """Messages of the queue handed to the broker and not yet acknowledged."""
+DRAIN_PER_S = 1000.0
+"""How fast a queue is handed over at most: after an outage the line is shared with all who have waited. A choice."""
 PAHO_WINDOW = 20
 """paho's own limit, at mosquitto's default: the room above ours is for a goodbye when ours is full."""
 ANSWER_S = 5.0
@@ -161,6 +163,7 @@ class Link:
         self._call: _Call | None = None
         self._next = self._roster.first()
         self._dial_at_s = 0.0
+        self._hand_over_at_s: float | None = None
         self._in_flight: dict[int, _Handed] = {}
         self._acknowledged: list[int] = []
         self._retained: dict[str, Message] = {}
@@ -300,6 +303,8 @@ class Link:
         waits_s = [QUEUE_RETRY_S] if self._queue_fails else []
         if (due_s := self._due_s) is not None:
             waits_s.append(max(0.0, due_s - time.monotonic()))
+        if self._hand_over_at_s is not None:
+            waits_s.append(max(0.0, self._hand_over_at_s - time.monotonic()))
         return min(waits_s, default=None)
 
     @property
@@ -346,13 +351,20 @@ class Link:
             if not self._queue_fails:
                 self._on_trouble(str(error))
             self._queue_fails = True
+            self._hand_over_at_s = None
 
     def _hand_over(self) -> None:
         room = WINDOW - len(self._in_flight)
-        if room <= 0:
+        now_s = time.monotonic()
+        if self._hand_over_at_s is not None and now_s >= self._hand_over_at_s:
+            self._hand_over_at_s = None
+        if room <= 0 or self._hand_over_at_s is not None:
             return
         handed = [handed.id for handed in self._in_flight.values() if handed.id is not None]
-        for stored in self._outbox.pending(room, skip=handed):
+        waiting = self._outbox.pending(room, skip=handed)
+        if waiting:
+            self._hand_over_at_s = now_s + len(waiting) / DRAIN_PER_S
+        for stored in waiting:
             historical = replace(stored.message, payload=as_historical(stored.message.payload))
             if stored.message.retain:
                 self._retained[stored.message.topic] = historical
@@ -391,6 +403,7 @@ class Link:
     def _hang_up(self) -> None:
         call, self._call = self._call, None
         self._in_flight.clear()
+        self._hand_over_at_s = None
         self._status = replace(self._status, connected=False)
         if call is not None:
             hang_up(call.client)

@@ -215,7 +215,7 @@ class Health:
     queue_depth
         Messages that wait in the outbox.
     drops
-        Messages dropped over the outbox's size cap, by kind.
+        Messages dropped over the outbox's size cap or for their age, by kind.
     refused
         Messages that the broker refused since the daemon started.
     disk_free_bytes

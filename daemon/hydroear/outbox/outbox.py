@@ -51,6 +51,12 @@ CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT N
 CREATE TABLE IF NOT EXISTS reply (id INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT UNIQUE, payload BLOB NOT NULL);
 """
 
+# In WAL mode NORMAL survives kill -9 but not a power cut, and units lose power: an event that was put must be there
+# when the lights come back.
+_DURABLY = "PRAGMA synchronous = FULL"
+# For what a power cut may undo: a message that was delivered is then delivered again.
+_SWIFTLY = "PRAGMA synchronous = NORMAL"
+
 REPLIES = 500
 """How many replies are remembered."""
 
@@ -142,6 +148,7 @@ class Outbox:
         """
 
         def work(db: sqlite3.Connection) -> None:
+            db.execute(_DURABLY)
             for message in messages:
                 self._insert(db, message)
             if remember is not None:
@@ -178,6 +185,7 @@ class Outbox:
         numbers = [(number,) for number in ids]
 
         def work(db: sqlite3.Connection) -> None:
+            db.execute(_SWIFTLY)
             in_memory = db.executemany("DELETE FROM latest WHERE id = ?", numbers).rowcount
             if in_memory < len(numbers):
                 db.executemany("DELETE FROM message WHERE id = ?", numbers)
@@ -204,7 +212,7 @@ class Outbox:
         return sum(self._totals("messages").values()) + int(latest)
 
     def drops(self) -> dict[Kind, int]:
-        """Messages dropped over the size cap since the file was begun, by kind."""
+        """Messages dropped over the limits of size and age since the file was begun, by kind."""
         return self._totals("dropped")
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -287,9 +295,7 @@ class Outbox:
         db = sqlite3.connect(self._path, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            # In WAL mode NORMAL survives kill -9 but not a power cut, and units lose power:
-            # an event that was put must be there when the lights come back.
-            db.execute("PRAGMA synchronous = FULL")
+            db.execute(_DURABLY)
             _check(db)
             db.executescript(_SCHEMA)
             db.executescript(_MEMORY)
