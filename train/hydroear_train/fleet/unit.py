@@ -164,7 +164,7 @@ class Unit:
 
     def _birth(self) -> Message:
         sensor = payloads.SensorBirth(SENSOR, "wav", None, 16000, (1,), calibrated=True)
-        body = payloads.Birth({"hydroear": __version__}, "none", "none", (sensor,), ())
+        body = payloads.Birth({"hydroear": __version__}, "none", "none", (sensor,), (), slots=None)
         return Message(topics.birth(self.name), payloads.encode(body, self._stamp(0)), Kind.STATE, retain=True)
 
     def _state(self) -> Message:
