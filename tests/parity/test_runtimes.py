@@ -48,7 +48,7 @@ def test_every_runtime_calls_the_same_scene_a_leak(runtime: Runtime) -> None:
     site = SiteScorer(scorer, calibrate([normal], scorer))
     scene = windows(render(DEMO_SITE, [Span("leak", 40.0, 100.0, 6.0)], 160.0, seed=12).samples)
     decades = np.array([site.score(window).decades for window in scene])
-    decider = Decider(policy(DECISION, BUNDLE.front_end, normal_flutter=1.0))
+    decider = Decider(policy(DECISION, BUNDLE.front_end, normal_unison=1.0))
     states = [decider.hear(window.end_s, score) for window, score in zip(scene, decades, strict=True)]
     leak_s = [window.end_s for window, state in zip(scene, states, strict=True) if state is State.LEAK]
     assert 60.0 < leak_s[0] < 80.0

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydroear.decide import Decider, Miss, Policy, State
+from hydroear.dsp import Fluctuation
 
 POLICY = Policy(
     horizon_s=20.0,
@@ -275,16 +276,17 @@ def test_a_floor_says_nothing_before_there_is_a_horizon() -> None:
 def test_what_varies_as_no_leak_does_stays_a_warning_until_it_varies_as_one(
     low: float | None, high: float | None
 ) -> None:
-    for unlike in ([0.5] if low else []) + ([2.5] if high else []):
-        decider = Decider(replace(POLICY, min_flutter=low, max_flutter=high))
-        states = [decider.hear(float(k), HIGH, flutter=unlike if k % 10 else 1.0) for k in range(1, 100)]
+    steady, line, drops = Fluctuation(1.0, 1.0), Fluctuation(0.5, 1.0), Fluctuation(1.0, 2.5)
+    for unlike in ([line] if low else []) + ([drops] if high else []):
+        decider = Decider(replace(POLICY, min_flutter=low, max_unison=high))
+        states = [decider.hear(float(k), HIGH, fluctuation=unlike if k % 10 else steady) for k in range(1, 100)]
         assert State.LEAK not in states
         assert states[-1] is State.WARNING
         assert not decider.leaklike
-        states = [decider.hear(100.0 + k, HIGH, flutter=1.0) for k in range(1, 40)]
+        states = [decider.hear(100.0 + k, HIGH, fluctuation=steady) for k in range(1, 40)]
         assert WINDOWS / 2 - 3 <= states.index(State.LEAK) + 1 <= WINDOWS / 2 + 2
         # A leak that is called stays called: rain may set in.
-        assert {decider.hear(140.0 + k, HIGH, flutter=unlike) for k in range(1, 60)} == {State.LEAK}
+        assert {decider.hear(140.0 + k, HIGH, fluctuation=unlike) for k in range(1, 60)} == {State.LEAK}
 
 
 def test_what_is_not_to_be_judged_changes_nothing_and_a_warning_is_rechecked_the_next_night() -> None:

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import polygamma
 
-from hydroear.dsp import Flutter, FrontEnd, Window
-from hydroear.dsp.flutter import _trigamma, steady_deviation_db
+from hydroear.dsp import Fluctuation, Flutter, FrontEnd, Window
+from hydroear.dsp.flutter import _trigamma, steady_correlation, steady_deviation_db
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
 from hydroear_train.simulate import DEMO_SITE, Span, render
 
@@ -22,11 +22,19 @@ def windows(samples: NDArray[np.floating]) -> list[Window]:
     return FrontEnd(SPEC, input_rate_hz=RATE_HZ).push(samples.astype(np.float32))
 
 
-def flutter(samples: NDArray[np.floating], *, normal: NDArray[np.floating] = HISS) -> float:
-    """Median over windows."""
+def fluctuation(samples: NDArray[np.floating], *, normal: NDArray[np.floating] = HISS) -> Fluctuation:
+    """Medians over windows."""
     measure = Flutter(SPEC, np.mean([window.band_db for window in windows(normal)], axis=0, dtype=np.float32))
-    found = [measure(window) for window in windows(samples)]
-    return float(np.median([value for value in found if value is not None]))
+    found = [value for window in windows(samples) if (value := measure(window)) is not None]
+    return Fluctuation(*np.median(found, axis=0))
+
+
+def flutter(samples: NDArray[np.floating], *, normal: NDArray[np.floating] = HISS) -> float:
+    return fluctuation(samples, normal=normal).flutter
+
+
+def unison(samples: NDArray[np.floating], *, normal: NDArray[np.floating] = HISS) -> float:
+    return fluctuation(samples, normal=normal).unison
 
 
 def band(low_hz: float, high_hz: float, seed: int) -> NDArray[np.float64]:
@@ -49,23 +57,43 @@ def test_bands_of_white_noise_vary_as_is_expected() -> None:
     assert np.mean(measured_db / steady_deviation_db(SPEC)) == pytest.approx(1.0, abs=0.1)
 
 
+def test_bands_of_white_noise_vary_together_as_is_expected() -> None:
+    energies = np.concatenate([10.0 ** (window.features / 10.0) for window in windows(HISS)[::4]])
+    measured = np.corrcoef(energies, rowvar=False)
+    assert np.abs(measured - steady_correlation(SPEC)).max() < 0.2
+    assert np.abs(measured - steady_correlation(SPEC)).mean() < 0.04
+
+
+def drops() -> NDArray[np.float64]:
+    """Two hundred knocks at random moments."""
+    falls = np.zeros(len(HISS))
+    falls[np.random.default_rng(2).integers(0, len(HISS), 200)] = 1.0
+    knock = np.random.default_rng(3).normal(size=160) * np.exp(-np.arange(160) / 40.0)
+    return np.convolve(falls, knock)[: len(HISS)]
+
+
 def test_noise_in_a_band_is_steady_however_faint_and_lines_are_steadier_and_drops_are_not() -> None:
     for gain in (0.02, 0.3):
-        assert flutter(HISS + gain * band(1000.0, 2000.0, 1)) == pytest.approx(0.95, abs=0.12)
+        assert fluctuation(HISS + gain * band(1000.0, 2000.0, 1)) == pytest.approx((0.95, 1.0), abs=0.12)
     time_s = np.arange(len(HISS)) / RATE_HZ
     lines = sum(np.sin(2.0 * np.pi * hz * time_s) for hz in (350.0, 700.0, 1400.0))
     assert flutter(HISS + 0.1 * lines) < 0.7
-    falls = np.zeros(len(HISS))
-    falls[np.random.default_rng(2).integers(0, len(HISS), 200)] = 1.0
-    drops = np.convolve(falls, np.random.default_rng(3).normal(size=160) * np.exp(-np.arange(160) / 40.0))[: len(HISS)]
-    assert flutter(HISS + drops) > 2.0
+    assert fluctuation(HISS + drops()) > Fluctuation(2.0, 2.0)
+
+
+@pytest.mark.parametrize("width_hz", [5.0, 20.0, 100.0])
+def test_noise_through_a_narrow_resonance_flutters_but_not_in_unison(width_hz: float) -> None:
+    """Few bins make its bands, and so fewer degrees of freedom than those of white noise."""
+    for centre_hz in (400.0, 930.0, 2100.0):
+        ringing = band(centre_hz - width_hz / 2.0, centre_hz + width_hz / 2.0, 6)
+        assert unison(HISS + 0.3 * ringing / ringing.std()) < 1.55
 
 
 def test_only_what_is_new_counts() -> None:
     """Somebody hammers below 500 Hz when all is well; a leak above it is steady nevertheless."""
     hammering = np.where(np.arange(len(HISS)) % (RATE_HZ // 2) < RATE_HZ // 20, band(200.0, 500.0, 4), 0.0)
     normal = HISS + 0.5 * hammering
-    assert flutter(normal + 0.05 * band(1500.0, 3000.0, 5), normal=normal) < 1.2
+    assert max(fluctuation(normal + 0.05 * band(1500.0, 3000.0, 5), normal=normal)) < 1.2
 
 
 def test_nothing_new_has_no_flutter() -> None:
@@ -78,5 +106,5 @@ def test_simulated_rain_is_told_from_a_simulated_leak() -> None:
     leak, rain = (
         render(DEMO_SITE, [Span(kind, -1.0, 41.0, 3.0)], 40.0, RATE_HZ, seed=2).samples for kind in ("leak", "rain")
     )
-    assert flutter(leak, normal=normal) < 1.2
-    assert flutter(rain, normal=normal) > 2.1
+    assert unison(leak, normal=normal) < 1.1
+    assert unison(rain, normal=normal) > 2.5

@@ -89,10 +89,10 @@ def test_a_leak_that_no_window_shows_is_heard_in_the_noise_floor() -> None:
 def test_what_drips_is_no_leak_however_strange_and_the_warning_says_why() -> None:
     rain = render(DEMO_SITE, [Span("rain", -1.0, 41.0, 12.0)], 40.0, RATE_HZ, seed=3).samples
     slow = QUICK | {"horizon_s": 20.0}  # enough windows that chance makes no median of them
-    last = play(pipeline(Decision(**slow, max_flutter=1.5), site()), rain)[-1]
+    last = play(pipeline(Decision(**slow, max_unison=1.5), site()), rain)[-1]
     assert last.state is State.WARNING
     assert "no leak varies as they do" in last.reason
-    asked_for_nothing = play(pipeline(Decision(**slow, max_flutter=None), site()), rain)[-1]
+    asked_for_nothing = play(pipeline(Decision(**slow, max_unison=None), site()), rain)[-1]
     assert asked_for_nothing.state is State.LEAK
 
 

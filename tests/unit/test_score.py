@@ -117,7 +117,7 @@ def test_a_calibration_survives_the_disk(site: SiteCalibration, normal: list[Win
         assert SiteScorer(SCORER, loaded).score(window) == SiteScorer(SCORER, site).score(window)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema": "hydroear/site/2"}', "nonsense"])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema": "hydroear/site/3"}', "nonsense"])
 def test_a_damaged_calibration_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "site.json"
     file.write_text(content)

@@ -89,7 +89,7 @@ class Report:
         return self.state is not self.previous
 
 
-def policy(settings: Decision, spec: FrontEndSpec, *, normal_flutter: float) -> Policy:
+def policy(settings: Decision, spec: FrontEndSpec, *, normal_unison: float) -> Policy:
     """The rules of a decision, for the windows of a front end at a site."""
     return Policy(
         horizon_s=settings.horizon_s,
@@ -101,7 +101,7 @@ def policy(settings: Decision, spec: FrontEndSpec, *, normal_flutter: float) -> 
         hold_off_s=settings.hold_off_s,
         hop_s=spec.window_hop_s,
         min_flutter=settings.min_flutter,
-        max_flutter=None if settings.max_flutter is None else settings.max_flutter * normal_flutter,
+        max_unison=None if settings.max_unison is None else settings.max_unison * normal_unison,
     )
 
 
@@ -159,14 +159,14 @@ class Pipeline:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
         self._night_only = decision.night_only
         self._intake = Intake(spec, rate_hz=rate_hz, where=sensor, reference=reference, quietest_db=scorer.quietest_db)
-        rules = policy(decision, spec, normal_flutter=scorer.normal_flutter)
+        rules = policy(decision, spec, normal_unison=scorer.normal_unison)
         rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
         self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
         self._floor_watch = None
         if scorer.knows_floor:
             self._floor_watch = FloorWatch(scorer.floor_rarity, horizon_s=rules.horizon_s, hop_s=rules.hop_s)
         self._flutter = None
-        if rules.min_flutter is not None or rules.max_flutter is not None:
+        if rules.min_flutter is not None or rules.max_unison is not None:
             self._flutter = Flutter(spec, scorer.normal_db)
         self._reasons = _reasons(decision)
         self._deaf_windows = 0
@@ -284,13 +284,18 @@ class Pipeline:
         if self._floor_watch is not None:
             floor_db = self._floor_watch.hear(window)
             floor_decades = self._floor_watch.decades
-        flutter = None if self._flutter is None else self._flutter(window)
-        return self._decider.hear(window.end_s, score, floor_decades=floor_decades, flutter=flutter), floor_db
+        fluctuation = None if self._flutter is None else self._flutter(window)
+        state = self._decider.hear(window.end_s, score, floor_decades=floor_decades, fluctuation=fluctuation)
+        return state, floor_db
 
     def _reason(self, state: State) -> str:
         decider = self._decider
-        if state is State.WARNING and not decider.leaklike:
-            return f"{self._reasons[state]}, but no leak varies as they do: {decider.flutter:.1f} times steady noise"
+        if state is State.WARNING and not decider.leaklike and decider.fluctuation is not None:
+            flutter, unison = decider.fluctuation
+            return (
+                f"{self._reasons[state]}, but no leak varies as they do: {flutter:.1f} times as much as steady noise, "
+                f"all bands together {unison:.1f} times"
+            )
         return self._reasons[state]
 
 

@@ -151,10 +151,10 @@ class Decision(Section):
     night_only: Annotated[
         bool, Field(description="whether only what is heard in the hours of the section night is judged")
     ] = False
-    max_flutter: Annotated[
+    max_unison: Annotated[
         float | None,
-        Field(gt=0, le=100, description="steadiness test: what varies more, as a multiple of normal, is no leak"),
-    ] = 2.0
+        Field(gt=0, le=100, description="steadiness test: what rises and falls in all bands at once is no leak"),
+    ] = 1.7
     min_flutter: Annotated[
         float | None,
         Field(gt=0, le=100, description="tonality test: what varies less, as a multiple of steady noise, is no leak"),

@@ -9,6 +9,7 @@ from enum import StrEnum
 from math import log10
 
 from hydroear.decide.recent import Recent
+from hydroear.dsp import Fluctuation
 
 FAULT_AFTER_S = 10.0
 """Without a window that can be scored for this long, a sensor hears nothing and says so."""
@@ -69,9 +70,10 @@ class Policy:
         For how long after a leak was over no other one is called.
     hop_s
         Seconds from one window to the next.
-    min_flutter, max_flutter
-        Between which the median flutter of the horizon must lie for a warning to become a leak: what is steadier is a
-        pump or hum, what is less steady are drops, bursts, somebody at work. None asks for nothing.
+    min_flutter, max_unison
+        What the median flutter of the horizon must reach, and its median unison not exceed, for a warning to become a
+        leak: what is steadier is a pump or hum, what goes up and down in unison are drops, bursts, somebody at work.
+        None asks for nothing.
     """
 
     horizon_s: float
@@ -83,7 +85,7 @@ class Policy:
     hold_off_s: float
     hop_s: float
     min_flutter: float | None = None
-    max_flutter: float | None = None
+    max_unison: float | None = None
 
 
 class Decider:
@@ -119,7 +121,8 @@ class Decider:
         self._deaf = False
         self._drowned: deque[float] = deque()
         self._held_off_until_s = self._muted_until_s = 0.0
-        self._horizon, self._flutters = Recent(policy.horizon_s), Recent(policy.horizon_s)
+        self._horizon = Recent(policy.horizon_s)
+        self._flutters, self._unisons = Recent(policy.horizon_s), Recent(policy.horizon_s)
         self._clear_since_s: float | None = None
         self._listening_since_s: float | None = None
         self._warned_s = 0.0
@@ -160,21 +163,23 @@ class Decider:
         return self._low_decades
 
     @property
-    def flutter(self) -> float | None:
-        """Median flutter of the last horizon; None before any was told."""
-        return self._flutters.percentile(50.0) if len(self._flutters) else None
+    def fluctuation(self) -> Fluctuation | None:
+        """Median flutter and median unison of the last horizon; None before any were told."""
+        if not len(self._flutters):
+            return None
+        return Fluctuation(self._flutters.percentile(50.0), self._unisons.percentile(50.0))
 
     @property
     def leaklike(self) -> bool:
         """Whether what is heard is as steady as a leak may be."""
-        flutter, policy = self.flutter, self._policy
-        if flutter is None:
+        fluctuation, policy = self.fluctuation, self._policy
+        if fluctuation is None:
             return True
-        low, high = policy.min_flutter, policy.max_flutter
-        return (low is None or flutter >= low) and (high is None or flutter <= high)
+        low, high = policy.min_flutter, policy.max_unison
+        return (low is None or fluctuation.flutter >= low) and (high is None or fluctuation.unison <= high)
 
     def hear(
-        self, end_s: float, score: float, *, floor_decades: float | None = None, flutter: float | None = None
+        self, end_s: float, score: float, *, floor_decades: float | None = None, fluctuation: Fluctuation | None = None
     ) -> State:
         """Take what is known of a window.
 
@@ -187,8 +192,8 @@ class Decider:
         floor_decades
             How rare the noise floor of the horizon is; None where nothing is known of it. The horizon is as rare as
             the rarer of the two makes it.
-        flutter
-            Its flutter; None where it has none.
+        fluctuation
+            How it varies from frame to frame; None where nothing is known of that.
         """
         policy = self._policy
         if self._deaf:
@@ -198,8 +203,9 @@ class Decider:
         if self._listening_since_s is None:
             self._listening_since_s = end_s
         self._horizon.push(end_s, score)
-        if flutter is not None:
-            self._flutters.push(end_s, flutter)
+        if fluctuation is not None:
+            self._flutters.push(end_s, fluctuation.flutter)
+            self._unisons.push(end_s, fluctuation.unison)
         low = self._low(floor_decades) if self._is_covered() else None
         self._low_decades = low
         if low is None or low >= policy.clear_decades:

@@ -28,10 +28,10 @@ from hydroear.score.sitefile import site_file
 if TYPE_CHECKING:
     from hydroear.score.adaptation import Adaptation
 
-SCHEMA = "hydroear/site/1"
+SCHEMA = "hydroear/site/2"
 MIN_INDEPENDENT_WINDOWS = 3
 _QUIETEST_PERCENTILE = 1.0
-_FLUTTER_PERCENTILE = 75.0
+_UNISON_PERCENTILE = 75.0
 _KEPT = 0.75
 _TRIMMING_STEPS = 4
 
@@ -132,8 +132,8 @@ class SiteCalibration:
         The fused scores of the windows learned from, in order.
     floor
         The noise floor; None where too little was heard to learn one.
-    flutter
-        What three of four windows stay below in :class:`hydroear.dsp.Flutter`.
+    unison
+        What three of four windows stay below, see :class:`hydroear.dsp.Fluctuation`.
     windows
         Number of windows learned from.
     level_db, level_deviation_db, quietest_db
@@ -154,7 +154,7 @@ class SiteCalibration:
     fused: Distribution
     trace: Trace
     floor: SiteFloor | None
-    flutter: float
+    unison: float
     windows: int
     level_db: float
     level_deviation_db: float
@@ -186,7 +186,7 @@ class SiteCalibration:
             "fused": asdict(self.fused),
             "trace": {"fused": [round(float(fused), 4) for fused in self.trace.fused], "step_s": self.trace.step_s},
             "floor": None if self.floor is None else _floor_document(self.floor),
-            "flutter": self.flutter,
+            "unison": self.unison,
             "windows": self.windows,
             "level_db": self.level_db,
             "quietest_db": self.quietest_db,
@@ -224,7 +224,7 @@ class SiteCalibration:
                 fused=_distribution(document["fused"]),
                 trace=_trace(document["trace"]),
                 floor=None if document["floor"] is None else _floor(document["floor"]),
-                flutter=_positive(document["flutter"]),
+                unison=_positive(document["unison"]),
                 windows=int(document["windows"]),
                 level_db=float(_finite(document["level_db"])),
                 quietest_db=float(_finite(document["quietest_db"])),
@@ -386,9 +386,9 @@ class SiteScorer:
         return self._scorer.bundle.band_mean if self._site is None else self._site.band_mean
 
     @property
-    def normal_flutter(self) -> float:
-        """What the flutter of windows mostly stays below here; that of steady noise where the site is not known."""
-        return 1.0 if self._site is None else self._site.flutter
+    def normal_unison(self) -> float:
+        """What the unison of windows mostly stays below here; that of steady noise where the site is not known."""
+        return 1.0 if self._site is None else self._site.unison
 
     @property
     def knows_floor(self) -> bool:
@@ -558,7 +558,7 @@ def learn(
         fused=Distribution.of(fused, conditions=conditions, expected_deviation=expected_fused),
         trace=Trace(np.round(fused, 4).astype(np.float32), heard_s / len(windows)),
         floor=SiteFloor.learn(floors_db),
-        flutter=_flutter_of(windows, Flutter(spec, band_mean)),
+        unison=_unison_of(windows, Flutter(spec, band_mean)),
         windows=len(windows),
         level_db=float(np.mean(levels_db)),
         quietest_db=float(np.percentile(levels_db, _QUIETEST_PERCENTILE)),
@@ -566,9 +566,9 @@ def learn(
     )
 
 
-def _flutter_of(windows: Sequence[Window], flutter: Flutter) -> float:
-    found = [value for window in windows if (value := flutter(window)) is not None]
-    return float(np.percentile(found, _FLUTTER_PERCENTILE)) if found else 1.0
+def _unison_of(windows: Sequence[Window], flutter: Flutter) -> float:
+    found = [value.unison for window in windows if (value := flutter(window)) is not None]
+    return float(np.percentile(found, _UNISON_PERCENTILE)) if found else 1.0
 
 
 def _measured(score: Score, head: SiteHead) -> Parts:
