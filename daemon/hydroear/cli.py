@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_devices(verbs, common)
     _add_record(verbs, common)
     _add_model(verbs, common)
+    _add_room(verbs, common)
     return parser
 
 
@@ -271,7 +272,7 @@ def _calibrate(args: argparse.Namespace) -> int:
 
 def _calibrate_on_files(args: argparse.Namespace) -> tuple[Learned, Path]:
     from hydroear.app.calibrate import calibrate_on_recordings
-    from hydroear.app.display import Progress
+    from hydroear.progress import Progress
 
     _only_with(
         "recordings", needed=("bundle", "out"), foreign=("config", "sensor", "duration", "nights", "model"), args=args
@@ -293,11 +294,11 @@ def _calibrate_on_files(args: argparse.Namespace) -> tuple[Learned, Path]:
 
 def _calibrate_live(args: argparse.Namespace) -> tuple[Learned, Path]:
     from hydroear.app.calibrate import LiveCalibration
-    from hydroear.app.display import Progress
     from hydroear.app.duration import parse_duration
     from hydroear.app.lesson import Goal
     from hydroear.app.unit import install_stop
     from hydroear.config.loader import load_config
+    from hydroear.progress import Progress
 
     if args.config is None:
         raise UsageError(
@@ -478,6 +479,31 @@ def _model_rollback(args: argparse.Namespace) -> int:
 
     print(f"{roll_back(load_config(args.config)).name}: rolled back; a unit that runs it does so until it is restarted")
     return 0
+
+
+def _add_room(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    room = verbs.add_parser(
+        "room",
+        parents=[common],
+        help="the control room: see all units of a broker, live",
+        description="See all units that tell a broker, the worst first, with the evidence of each leak. Exit code of "
+        "--once: 0 if nobody has to do anything; 1 if somebody has to (a leak that nobody has taken on, a unit or "
+        "sensor that is deaf, offline, silent or unwell), or no unit has ever said anything.",
+    )
+    room.add_argument("-c", "--config", type=Path, metavar="FILE", help="settings, see systemd/room.example.yaml")
+    room.add_argument("--mqtt", metavar="URL", help="instead: a broker that wants no login, mqtt://HOST[:PORT]")
+    room.add_argument("--once", action="store_true", help="print what is known now, and end")
+    room.add_argument("--json", action="store_true", help="one JSON line for everything new; with --once, a snapshot")
+    room.set_defaults(func=_room)
+
+
+def _room(args: argparse.Namespace) -> int:
+    from hydroear.room import cli as room
+
+    settings = room.load_settings(args.config, args.mqtt)
+    if args.once:
+        return room.look_once(settings, as_json=args.json, out=sys.stdout)
+    return room.stream(settings, sys.stdout)
 
 
 def _add_hearing(parser: argparse.ArgumentParser) -> None:

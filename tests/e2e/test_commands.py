@@ -19,9 +19,9 @@ import soundfile
 from paho.mqtt.publish import single
 
 from broker import Mosquitto, Subscriber, wait_for
-from hydroear.app.delivery import PIECE_BYTES
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
 from hydroear.model.signature import load_private_key
+from hydroear.mqtt.commands import PIECE_BYTES
 from hydroear.mqtt.signed import sign_request
 from hydroear_train.signing import sign_bundle
 from listening import health, scene

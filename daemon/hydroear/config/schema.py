@@ -409,3 +409,19 @@ class Config(Section):
         if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
             raise ValueError("two sensors hear stdin: give all but one a command")
         return self
+
+
+class Room(Section):
+    """The control room's end of the link."""
+
+    mqtt: Mqtt
+    command_key: Annotated[
+        Path | None, Field(description="private key that signs what is asked, for units with mqtt.command_keys")
+    ] = None
+
+    @model_validator(mode="after")
+    def _is_no_unit(self) -> Room:
+        for name in ("command_keys", "home_assistant"):
+            if getattr(self.mqtt, name):
+                raise ValueError(f"mqtt.{name} is a setting of units: remove it")
+        return self

@@ -20,6 +20,8 @@ from hydroear.errors import CommandError
 
 MAX_BYTES = 64 * 1024
 """The longest request that is read at all."""
+PIECE_BYTES = 32 * 1024
+"""Length of every piece but the last of a file that travels in pieces, either way."""
 AHEAD_S = 60.0
 """How far a request may come from the future: clocks differ."""
 
