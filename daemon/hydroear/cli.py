@@ -490,20 +490,68 @@ def _add_room(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common
         "--once: 0 if nobody has to do anything; 1 if somebody has to (a leak that nobody has taken on, a unit or "
         "sensor that is deaf, offline, silent or unwell), or no unit has ever said anything.",
     )
-    room.add_argument("-c", "--config", type=Path, metavar="FILE", help="settings, see systemd/room.example.yaml")
-    room.add_argument("--mqtt", metavar="URL", help="instead: a broker that wants no login, mqtt://HOST[:PORT]")
+    _add_room_options(room, default=None)
     room.add_argument("--once", action="store_true", help="print what is known now, and end")
     room.add_argument("--json", action="store_true", help="one JSON line for everything new; with --once, a snapshot")
     room.set_defaults(func=_room)
+    actions = room.add_subparsers(metavar="ACTION")
+    ask = actions.add_parser(
+        "ask",
+        parents=[common],
+        help="ask one unit something, and wait for its reply",
+        description="Ask one unit something, and print its reply. The verbs and their fields are in "
+        "daemon/docs/topics.md; a field's name may be cut short. Exit code: 0 done; 1 refused, failed or no broker; "
+        "2 a request that cannot be; 3 no reply.",
+    )
+    # The same options may stand before the action: what is not given here must not overwrite them.
+    _add_room_options(ask, default=argparse.SUPPRESS)
+    ask.add_argument("unit", metavar="UNIT", help="which unit")
+    ask.add_argument("verb", metavar="VERB", help="what: ping, ack, mute, clip, selftest, …")
+    ask.add_argument("fields", nargs="*", metavar="KEY=VALUE", help="fields of the request")
+    ask.add_argument("--timeout", type=float, default=65.0, metavar="S", help="how long to wait (default 65)")
+    ask.add_argument("--out", type=Path, metavar="FILE", help="with clip: fetch the sound into a file")
+    ask.add_argument("--file", type=Path, metavar="BUNDLE", help="with model-install: send this bundle first")
+    ask.add_argument("--json", action="store_true", help="the reply as JSON")
+    ask.set_defaults(func=_room_ask)
+
+
+def _add_room_options(parser: argparse.ArgumentParser, *, default: object) -> None:
+    parser.add_argument(
+        "-c", "--config", type=Path, default=default, metavar="FILE", help="settings, see systemd/room.example.yaml"
+    )
+    parser.add_argument(
+        "--mqtt", default=default, metavar="URL", help="instead: a broker that wants no login, mqtt://HOST[:PORT]"
+    )
+    parser.add_argument(
+        "--key", type=Path, default=default, metavar="FILE", help="private key that signs what is asked"
+    )
+    parser.add_argument("--by", default=default, metavar="NAME", help="who asks (default the user of this machine)")
 
 
 def _room(args: argparse.Namespace) -> int:
     from hydroear.room import cli as room
 
-    settings = room.load_settings(args.config, args.mqtt)
+    settings = room.load_settings(args.config, args.mqtt, args.key)
     if args.once:
         return room.look_once(settings, as_json=args.json, out=sys.stdout)
     return room.stream(settings, sys.stdout)
+
+
+def _room_ask(args: argparse.Namespace) -> int:
+    from hydroear.room import cli as room
+
+    return room.ask(
+        room.load_settings(args.config, args.mqtt, args.key),
+        args.unit,
+        args.verb,
+        args.fields,
+        by=args.by,
+        timeout_s=args.timeout,
+        clip_out=args.out,
+        bundle=args.file,
+        as_json=args.json,
+        out=sys.stdout,
+    )
 
 
 def _add_hearing(parser: argparse.ArgumentParser) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +19,22 @@ import yaml
 from paho.mqtt.publish import multiple
 
 from broker import Mosquitto, wait_for
-from hydroear.mqtt import payloads, topics
+from hydroear.app.delivery import Delivery
+from hydroear.app.desk import Desk
+from hydroear.cli import main
+from hydroear.config.schema import Mqtt
+from hydroear.errors import HydroearError
+from hydroear.message import Kind, Message
+from hydroear.model import read_bundle
+from hydroear.model.signature import PublicKey
+from hydroear.mqtt import commands, payloads, topics
+from hydroear.mqtt.commands import PIECE_BYTES
+from hydroear.mqtt.link import Link
 from hydroear.mqtt.stamper import stamper
+from hydroear.outbox import Outbox
+from hydroear.room import errand
 from listening import command, hydroear, json_lines
+from signed import key_pair, unsigned
 
 SENSOR = "hydrant-7"
 EVENT = "hydrant-7-20250301T020000Z-0a1b2c3d"
@@ -179,3 +195,178 @@ def test_settings_come_from_a_file_and_what_is_wrong_is_told_in_words(
     done = hydroear("room", "--once", *([] if settings is None else ["-c", tmp_path / "room.yaml"]))
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
+
+
+class Counter:
+    """A unit reduced to what answers: its real outbox, link and desk, with handlers of the test's.
+
+    Attributes
+    ----------
+    asked
+        What was done, in order.
+    sound
+        The clip of the one event.
+    pieces
+        After how many of its pieces the unit is lost, for a while; None sends all.
+    """
+
+    def __init__(self, broker: Mosquitto, folder: Path, trusted: Sequence[Path] = ()) -> None:
+        self._stamp = stamper("high-street", None)
+        self._outbox = Outbox(folder / "counter.sqlite")
+        self._delivery = Delivery(folder / "incoming")
+        self.asked: list[commands.Command] = []
+        self.sound = os.urandom(5 * PIECE_BYTES + 1)
+        self.pieces: int | None = None
+        names = ("ping", "ack", "mute", "clip", "model-piece", "model-install")
+        handlers = {name: getattr(self, name.replace("-", "_")) for name in names}
+        keys = [PublicKey.load(path) for path in trusted]
+        desk = Desk("high-street", handlers, outbox=self._outbox, stamp=self._stamp, trusted=keys)
+        self._link = Link(
+            Mqtt(url=broker.url),
+            unit="high-street",
+            outbox=self._outbox,
+            birth=lambda: self._encode(payloads.Birth({}, "none", "none", [], [], None)),
+            status=lambda availability: self._encode(payloads.Status(availability)),
+            subscriptions={topics.command("high-street", "+"): desk.take},
+            reconnect_s=(0.05, 0.1),
+        )
+
+    def __enter__(self) -> Self:
+        self._link.start()
+        wait_for(lambda: self._link.connected, "the counter to open")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.stop(1.0)
+        self._outbox.close()
+
+    def ping(self, command: commands.Ping) -> dict[str, Any]:
+        self.asked.append(command)
+        return {"uptime_s": 1.5, "word": "\x1b[2Jboo"}
+
+    def ack(self, command: commands.Ack) -> dict[str, Any]:
+        self.asked.append(command)
+        return {"sensor": SENSOR, "state": "acknowledged"}
+
+    def mute(self, command: commands.Mute) -> dict[str, Any]:
+        raise HydroearError(f"no sensor {command.sensor!r}", expected="one of: hydrant-7")
+
+    def clip(self, command: commands.Clip) -> dict[str, Any]:
+        if command.event_id != EVENT:
+            raise HydroearError(f"there is no sound of event {command.event_id}")
+        self.asked.append(command)
+        digest, count = hashlib.sha256(self.sound).hexdigest(), -(-len(self.sound) // PIECE_BYTES)
+        for number in range(command.first, count if self.pieces is None else min(count, self.pieces)):
+            data = base64.b64encode(self.sound[number * PIECE_BYTES : (number + 1) * PIECE_BYTES]).decode()
+            body = payloads.Clip(EVENT, SENSOR, f"{EVENT}.wav", len(self.sound), digest, number, count, data)
+            message = Message(topics.clip("high-street", EVENT), self._encode(body), Kind.CLIP)
+            self._outbox.put(message)
+        return {"size_bytes": len(self.sound), "sha256": digest, "pieces": count}
+
+    def model_piece(self, command: commands.ModelPiece) -> dict[str, Any]:
+        wanted = self._delivery.take(command.sha256, command.size_bytes, command.piece, command.data)
+        return {"next": wanted, "whole": self._delivery.whole(command.sha256) is not None}
+
+    def model_install(self, command: commands.ModelInstall) -> dict[str, Any]:
+        path = self._delivery.whole(command.sha256)
+        assert path is not None
+        return {"name": read_bundle(path).name, "without_calibration": command.without_calibration}
+
+    def _encode(self, body: payloads.Body) -> bytes:
+        return payloads.encode(body, self._stamp(0))
+
+
+Ask = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ask(mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Ask the unit at the counter; gives exit code, output and complaints."""
+
+    def asking(verb: str, *arguments: object, unit: str = "high-street") -> tuple[int, str, str]:
+        code = main(["room", "--mqtt", mosquitto.url, "ask", unit, verb, *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return asking
+
+
+@pytest.fixture
+def counter(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Counter]:
+    with Counter(mosquitto, tmp_path) as counter:
+        yield counter
+
+
+def test_a_unit_is_asked_and_its_reply_is_printed(counter: Counter, ask: Ask) -> None:
+    assert ask("ping", "--by", "Ada") == (0, "high-street ping: done\n  uptime_s: 1.5\n  word: \ufffd[2Jboo\n", "")
+    code, out, _ = ask("ack", f"event={EVENT}", "--json")
+    assert (code, json.loads(out)["values"]["state"]) == (0, "acknowledged")
+    assert counter.asked[0].by == "Ada"
+    assert counter.asked[1].event_id == EVENT  # type: ignore[attr-defined]
+
+
+def test_what_is_refused_or_fails_is_told_in_the_units_words(counter: Counter, ask: Ask) -> None:
+    code, out, complaint = ask("mute", "sensor=attic", "for=60")
+    assert (code, out) == (1, "")
+    assert complaint == "hydroear: error: high-street mute: failed: no sensor 'attic'; expected one of: hydrant-7\n"
+    code, _, complaint = ask("restart")
+    assert (code, complaint) == (1, "hydroear: error: high-street restart: refused: this unit does not take restart\n")
+    code, _, complaint = ask("mute", "sensor=attic")
+    assert (code, complaint) == (
+        2, "hydroear: error: mute: for_s: Field required; see daemon/docs/topics.md\n",
+    )  # fmt: skip
+    assert counter.asked == []
+
+
+def test_nobody_waits_for_a_unit_that_is_not_there(street: Street, ask: Ask) -> None:
+    code, _, complaint = ask("ping", "--timeout", 0.5, unit="nowhere")
+    assert code == 3
+    assert "nowhere ping: unanswered: no reply; look whether the unit is online" in complaint
+    street.say("dead-end", payloads.Status("offline"))
+    code, _, complaint = ask("ping", unit="dead-end")
+    assert (code, complaint) == (
+        3, "hydroear: error: dead-end ping: unanswered: the unit is offline; ask again when it is back\n",
+    )  # fmt: skip
+
+
+def test_a_request_is_signed_for_a_unit_that_wants_that(mosquitto: Mosquitto, tmp_path: Path, ask: Ask) -> None:
+    key, public = key_pair(tmp_path, "commands")
+    stranger, _ = key_pair(tmp_path, "stranger")
+    with Counter(mosquitto, tmp_path, trusted=[public]) as counter:
+        assert ask("ping", "--key", key)[0] == 0
+        code, _, complaint = ask("ping")
+        assert (code, "refused: not signed; expected a signed request" in complaint) == (1, True)
+        code, _, complaint = ask("ping", "--key", stranger)
+        assert (code, "the signature is not that of a trusted key" in complaint) == (1, True)
+        assert len(counter.asked) == 1
+    assert "no private key; expected a private key of Ed25519" in ask("ping", "--key", public)[2]
+
+
+def test_a_clip_is_fetched_and_goes_on_where_it_was_broken_off(
+    counter: Counter, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errand, "STALL_S", 0.5)
+    out = tmp_path / "evidence [1].wav"
+    counter.pieces = 3
+    code, _, complaint = ask("clip", f"event={EVENT}", "--out", out)
+    assert (code, "the pieces of the clip do not come" in complaint) == (3, True)
+    assert not out.exists()
+    counter.pieces = None
+    asked = len(counter.asked)
+    assert ask("clip", f"event={EVENT}", "--out", out)[0] == 0
+    assert out.read_bytes() == counter.sound
+    assert counter.asked[asked].first == 2  # type: ignore[attr-defined]
+    assert [path.name for path in tmp_path.glob("*evidence*")] == [out.name]
+
+    code, _, complaint = ask("clip", "event=other", "--out", out)
+    assert (code, "there is no sound of event other" in complaint) == (1, True)
+    assert "it with clip alone" in ask("ping", "--out", out)[2]
+
+
+@pytest.mark.usefixtures("counter")
+def test_a_model_is_sent_in_pieces_and_installed(ask: Ask, tmp_path: Path) -> None:
+    bundle = unsigned(tmp_path, "cast-iron")
+    code, out, complaint = ask("model-install", "without=true", "--file", bundle, "--json")
+    assert (code, complaint) == (0, "")
+    assert json.loads(out)["values"] == {"name": "cast-iron", "without_calibration": True}
+    (tmp_path / "no-bundle").write_bytes(b"x")
+    assert ask("model-install", "--file", tmp_path / "no-bundle")[0] == 1

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import platform
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from hydroear.config.loader import load_room, load_section
-from hydroear.config.schema import Mqtt, Room
+from hydroear.config.schema import NAME_EXPECTED, NAME_PATTERN, Mqtt, Room
 from hydroear.errors import LinkError, UsageError
+from hydroear.model.signature import load_private_key
+from hydroear.progress import Progress
+from hydroear.room.errand import Errand, filters
 from hydroear.room.ledger import Ledger
+from hydroear.room.questions import Questions, compose, fields_of
 from hydroear.room.session import Heard, LinkNews, Session
 from hydroear.room.table import summary, table
 
@@ -21,12 +29,15 @@ SETTLED_S = 1.0
 """So long without something that was kept, a broker has told all that it has kept. A choice."""
 LOOK_S = 15.0
 """How long to wait for a broker at most when one look is to be taken."""
+MAX_TIMEOUT_S = 3600.0
+"""As long as a request may hold."""
+EXIT_CODES = {"done": 0, "refused": 1, "failed": 1, "unanswered": 3}
 TICK_S = 1.0
 """How often to look for units that went silent."""
 
 
-def load_settings(config: Path | None, url: str | None) -> Room:
-    """The settings of the room: from a file, or for a broker that wants no login from its URL alone.
+def load_settings(config: Path | None, url: str | None, key: Path | None = None) -> Room:
+    """The settings of the room: from a file, or for a broker that wants no login from its URL alone; with a key or not.
 
     Raises
     ------
@@ -37,9 +48,8 @@ def load_settings(config: Path | None, url: str | None) -> Room:
         raise UsageError(
             "which broker?", where="room", expected="either -c FILE or --mqtt URL", fix="see systemd/room.example.yaml"
         )
-    if config is not None:
-        return load_room(config)
-    return Room(mqtt=load_section(Mqtt, {"url": url or ""}, "--mqtt"))
+    settings = load_room(config) if config else Room(mqtt=load_section(Mqtt, {"url": url or ""}, "--mqtt"))
+    return settings if key is None else settings.model_copy(update={"command_key": key})
 
 
 def look_once(settings: Room, *, as_json: bool, out: TextIO) -> int:
@@ -92,6 +102,74 @@ def stream(settings: Room, out: TextIO) -> int:
         for line in _lines(session, ledger):
             print(json.dumps(line), file=out, flush=True)
     return 0
+
+
+def ask(
+    settings: Room,
+    unit: str,
+    verb: str,
+    pairs: Sequence[str],
+    *,
+    by: str | None,
+    timeout_s: float,
+    clip_out: Path | None,
+    bundle: Path | None,
+    as_json: bool,
+    out: TextIO,
+) -> int:
+    """Ask a unit something and print what it replied; gives the exit code of :data:`EXIT_CODES`.
+
+    Raises
+    ------
+    UsageError
+        The unit would refuse it whatever its state.
+    LinkError
+        There is no broker, or it does not let the room in.
+    """
+    if not re.fullmatch(NAME_PATTERN, unit):
+        raise UsageError(f"bad name {unit!r}", where="UNIT", expected=NAME_EXPECTED)
+    if not 0.0 < timeout_s <= MAX_TIMEOUT_S:
+        raise UsageError(f"{timeout_s:g} s", where="--timeout", expected=f"above 0, up to {MAX_TIMEOUT_S:g}")
+    for path, option, only in ((clip_out, "--out", "clip"), (bundle, "--file", "model-install")):
+        if path is not None and verb != only:
+            raise UsageError(f"{verb} takes no {option}", where="ask", expected=f"it with {only} alone")
+    fields = fields_of(verb, pairs)
+    compose(verb, {**fields, **({"sha256": "0" * 64} if bundle is not None else {})})
+    key = None if settings.command_key is None else load_private_key(settings.command_key)
+    progress = Progress(sys.stderr)
+    with Session(settings.mqtt, filters(unit)) as session:
+        questions = Questions(session.publish, by=by or whoever(), key=key)
+        errand = Errand(session, questions, unit, timeout_s=timeout_s)
+        if clip_out is not None:
+            answer = errand.fetch_clip(str(fields.get("event_id", "")), clip_out, progress)
+        elif bundle is not None:
+            answer = errand.send_model(bundle, fields, progress)
+        else:
+            answer = errand.ask(verb, fields)
+    if as_json:
+        print(json.dumps(asdict(answer)), file=out)
+    elif answer.outcome == "done":
+        print("\n".join([f"{unit} {verb}: done", *_told(answer.values)]), file=out)
+    if answer.error:
+        print(f"hydroear: error: {unit} {verb}: {answer.outcome}: {answer.error}", file=sys.stderr)
+    return EXIT_CODES[answer.outcome]
+
+
+def whoever() -> str:
+    """Who asks, as this machine knows it."""
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"[:100]
+    except (KeyError, OSError):
+        return "control room"
+
+
+def _told(value: Any, name: str = "") -> Iterator[str]:
+    """What a reply says, one line a value."""
+    if isinstance(value, dict) and value:
+        for key, inside in value.items():
+            yield from _told(inside, f"{name}.{key}" if name else key)
+    elif name:
+        yield f"  {name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
 def _lines(session: Session, ledger: Ledger) -> Iterator[dict[str, Any]]:
