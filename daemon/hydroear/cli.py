@@ -534,7 +534,7 @@ def _room(args: argparse.Namespace) -> int:
     settings = room.load_settings(args.config, args.mqtt, args.key)
     if args.once:
         return room.look_once(settings, as_json=args.json, out=sys.stdout)
-    return room.stream(settings, sys.stdout)
+    return room.stream(settings, sys.stdout) if args.json else room.watch(settings, by=args.by)
 
 
 def _room_ask(args: argparse.Namespace) -> int:

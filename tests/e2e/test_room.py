@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 from paho.mqtt.publish import multiple
 
@@ -33,8 +38,10 @@ from hydroear.mqtt.link import Link
 from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
 from hydroear.room import errand
-from listening import command, hydroear, json_lines
+from listening import RATE_HZ, Samples, command, hydroear, json_lines, scene
+from running import Unit
 from signed import key_pair, unsigned
+from terminal import Terminal
 
 SENSOR = "hydrant-7"
 EVENT = "hydrant-7-20250301T020000Z-0a1b2c3d"
@@ -139,12 +146,6 @@ def test_one_look_lists_units_by_how_soon_somebody_has_to_look(street: Street, m
     assert snapshot["units"][0]["events"][0]["event_id"] == EVENT
 
 
-def test_silence_of_all_units_does_not_pass_for_all_being_well(mosquitto: Mosquitto) -> None:
-    done = hydroear("room", "--mqtt", mosquitto.url, "--once")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "hydroear: warning: no unit has ever told this broker anything\n"
-
-
 def test_a_script_gets_one_alarm_a_leak_and_hears_of_a_lost_broker(street: Street, mosquitto: Mosquitto) -> None:
     with Watching("--mqtt", mosquitto.url) as watching:
         assert watching.wait_for(1, "link") == [{"kind": "link", "connected": True, "why": ""}]
@@ -183,18 +184,24 @@ def test_a_script_gets_one_alarm_a_leak_and_hears_of_a_lost_broker(street: Stree
             "no unit has ever told this broker anything",
         ),
     ],
-    ids=["none", "a unit's", "no login", "nobody there", "right"],
+    ids=["none", "a unit's", "no login", "nobody there", "right, but silence must not pass for all being well"],
 )
 def test_settings_come_from_a_file_and_what_is_wrong_is_told_in_words(
-    make_mosquitto: Callable[..., Mosquitto], tmp_path: Path, settings: dict[str, Any] | None, code: int, words: str
+    make_mosquitto: Callable[..., Mosquitto],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: dict[str, Any] | None,
+    code: int,
+    words: str,
 ) -> None:
     broker = make_mosquitto(users={"room": "x"}).start()
     (tmp_path / "room.password").write_text("x")
     if settings is not None:
         (tmp_path / "room.yaml").write_text(yaml.safe_dump(settings).replace("{port}", str(broker.port)))
-    done = hydroear("room", "--once", *([] if settings is None else ["-c", tmp_path / "room.yaml"]))
-    assert (done.returncode, done.stdout) == (code, "")
-    assert words in done.stderr
+    assert main(["room", "--once", *([] if settings is None else ["-c", str(tmp_path / "room.yaml")])]) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in told.err
 
 
 class Counter:
@@ -370,3 +377,121 @@ def test_a_model_is_sent_in_pieces_and_installed(ask: Ask, tmp_path: Path) -> No
     assert json.loads(out)["values"] == {"name": "cast-iron", "without_calibration": True}
     (tmp_path / "no-bundle").write_bytes(b"x")
     assert ask("model-install", "--file", tmp_path / "no-bundle")[0] == 1
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m"
+
+
+def test_an_operator_sees_hears_and_takes_on_a_leak(street: Street, counter: Counter, mosquitto: Mosquitto) -> None:
+    counter.sound = wav(scene()[12 * RATE_HZ : 27 * RATE_HZ])
+    street.say("high-street", payloads.Status("online"), health(), heard("quiet"))
+    street.live("calm-street")
+    with Terminal(command("room", "--mqtt", mosquitto.url, "--by", "Ada")) as terminal:
+        terminal.wait_for("2 units: 2 quiet")
+        assert terminal.whole
+        assert terminal.bells == 0
+        street.say("high-street", event("open", "leak", HOSTILE), heard("leak", EVENT), seq=1)
+        terminal.wait_for("▶ leak         high-street")
+        terminal.wait_for("It is broadband, as a jet of water is.")
+        assert terminal.bells == 1
+        assert "\x1b]" not in terminal.sent
+        assert "owned" in terminal.text
+
+        terminal.type("c")
+        terminal.wait_for("▀▀▀")
+        terminal.type("a")
+        terminal.wait_for("Take the leak at hydrant-7 of high-street on?")
+        terminal.type("n")
+        terminal.wait_for("taken back")
+        terminal.type("a")
+        terminal.type("y")
+        terminal.wait_for("high-street ack: done")
+        assert [type(command).__name__ for command in counter.asked] == ["Clip", "Ack"]
+        assert counter.asked[1].by == "Ada"
+        street.say("high-street", event("update", "acknowledged"), heard("acknowledged", EVENT), seq=2)
+        terminal.wait_for("▶ acknowledged high-street")
+
+        terminal.type("\x1b[B")
+        terminal.wait_for("▶ quiet        calm-street")
+        terminal.type("m")
+        terminal.wait_for("for how long?")
+        terminal.type("1")
+        terminal.wait_for("waiting for calm-street mute")
+        terminal.type("\r")
+        wait_for(lambda: "acknowledged high" not in terminal.text, "the detail to have the screen")
+        terminal.resize(100, 30)
+        wait_for(lambda: terminal.lines[-1].endswith("q quit"), "the screen in its new size")
+        assert len(terminal.lines) == 30
+        mosquitto.stop()
+        terminal.wait_for("NOT CONNECTED")
+        terminal.type("qq")
+        assert terminal.wait() == 0
+        assert not terminal.whole
+        assert terminal.current_mode == terminal.mode
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_screen_that_is_ended_leaves_the_terminal_as_it_was(
+    street: Street, mosquitto: Mosquitto, number: signal.Signals
+) -> None:
+    street.live("calm-street")
+    with Terminal(command("room", "--mqtt", mosquitto.url)) as terminal:
+        terminal.wait_for("calm-street")
+        assert terminal.current_mode != terminal.mode
+        terminal.signal(number)
+        assert terminal.wait() == 130
+        wait_for(lambda: not terminal.whole, "the terminal's own screen")
+        assert terminal.sent.rindex("\x1b[?25h") > terminal.sent.rindex("\x1b[?25l"), "the cursor is shown again"
+        assert terminal.current_mode == terminal.mode
+        assert "Traceback" not in terminal.sent
+
+
+def test_without_a_terminal_or_the_package_for_it_the_other_ways_are_told(mosquitto: Mosquitto) -> None:
+    done = hydroear("room", "--mqtt", mosquitto.url)
+    assert (done.returncode, done.stderr) == (
+        2, "hydroear: error: room: no terminal to show it on; give --once or --json\n",
+    )  # fmt: skip
+    script = f"""
+import sys
+sys.modules["rich"] = None
+from hydroear.cli import main
+sys.exit(main(["room", "--mqtt", "{mosquitto.url}"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the package rich is not installed; expected it for the live view" in done.stderr
+    assert 'pip install "hydroear[room]"' in done.stderr
+
+
+def test_a_real_unit_hears_a_leak_that_the_room_shows_takes_on_and_listens_to(
+    mosquitto: Mosquitto, unit: Unit, tmp_path: Path
+) -> None:
+    unit.mqtt = {"url": mosquitto.url}
+    leak = scene()[24 * RATE_HZ : 38 * RATE_HZ]
+    lasting = np.concatenate([scene()[: 38 * RATE_HZ], *[leak] * 30])
+    out = tmp_path / "leak.wav"
+    with unit.run(lasting, speed=8.0) as daemon, Watching("--mqtt", mosquitto.url) as watching:
+        (alarm,) = watching.wait_for(1, "alarm")
+        event_id = alarm["event_id"]
+        wait_for(lambda: watching.lines("unit")[-1]["severity"] == "leak", "the unit to be shown as leaking")
+        done = hydroear("room", "--mqtt", mosquitto.url, "ask", "high-street", "ack", f"event={event_id}")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, "high-street ack: done")
+        wait_for(lambda: watching.lines("unit")[-1]["sensors"][0]["state"] == "acknowledged", "the acknowledgement")
+
+        fetch = ["room", "--mqtt", mosquitto.url, "ask", "high-street", "clip", f"event={event_id}", "--out", str(out)]
+        wait_for(lambda: main(fetch) == 0, "the clip, which is written some seconds after the event opened")
+        with soundfile.SoundFile(out) as sound:
+            assert sound.samplerate == RATE_HZ
+            assert sound.frames > 10 * RATE_HZ
+        daemon.signal(signal.SIGKILL)
+        daemon.wait()
+        wait_for(lambda: watching.lines("unit")[-1]["severity"] == "deaf", "the last will")
+        assert watching.lines("unit")[-1]["troubles"] == ["it is offline"]
+    assert len(watching.lines("alarm")) == 1
+    assert alarm["sentences"][-1].startswith("It is")
+
+
+def wav(samples: Samples) -> bytes:
+    content = io.BytesIO()
+    soundfile.write(content, samples, RATE_HZ, format="WAV", subtype="PCM_16")
+    return content.getvalue()

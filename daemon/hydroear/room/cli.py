@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hydroear.config.loader import load_room, load_section
 from hydroear.config.schema import NAME_EXPECTED, NAME_PATTERN, Mqtt, Room
@@ -24,6 +24,9 @@ from hydroear.room.ledger import Ledger
 from hydroear.room.questions import Questions, compose, fields_of
 from hydroear.room.session import Heard, LinkNews, Session
 from hydroear.room.table import summary, table
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SETTLED_S = 1.0
 """So long without something that was kept, a broker has told all that it has kept. A choice."""
@@ -104,6 +107,30 @@ def stream(settings: Room, out: TextIO) -> int:
     return 0
 
 
+def watch(settings: Room, *, by: str | None) -> int:
+    """Show all units live, until the operator leaves.
+
+    Raises
+    ------
+    UsageError
+        There is no terminal, or the package that draws on it is missing.
+    """
+    try:
+        import rich  # noqa: F401 - absent where only --once, --json and ask are used
+    except ImportError as error:
+        raise UsageError(
+            "the package rich is not installed",
+            where="room",
+            expected="it for the live view; --once and --json need none",
+            fix='pip install "hydroear[room]"',
+        ) from error
+    from hydroear.room import screen
+
+    with Session(settings.mqtt) as session:
+        screen.run(session, Questions(session.publish, by=by or whoever(), key=_key(settings)))
+    return 0
+
+
 def ask(
     settings: Room,
     unit: str,
@@ -135,8 +162,7 @@ def ask(
             raise UsageError(f"{verb} takes no {option}", where="ask", expected=f"it with {only} alone")
     fields = fields_of(verb, pairs)
     compose(verb, {**fields, **({"sha256": "0" * 64} if bundle is not None else {})})
-    key = None if settings.command_key is None else load_private_key(settings.command_key)
-    progress = Progress(sys.stderr)
+    key, progress = _key(settings), Progress(sys.stderr)
     with Session(settings.mqtt, filters(unit)) as session:
         questions = Questions(session.publish, by=by or whoever(), key=key)
         errand = Errand(session, questions, unit, timeout_s=timeout_s)
@@ -153,6 +179,10 @@ def ask(
     if answer.error:
         print(f"hydroear: error: {unit} {verb}: {answer.outcome}: {answer.error}", file=sys.stderr)
     return EXIT_CODES[answer.outcome]
+
+
+def _key(settings: Room) -> Ed25519PrivateKey | None:
+    return None if settings.command_key is None else load_private_key(settings.command_key)
 
 
 def whoever() -> str:

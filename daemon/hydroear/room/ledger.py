@@ -618,8 +618,10 @@ def _ailments(unit: _Unit) -> list[str]:
     """What is wrong with a unit that hears."""
     troubles = [f"what it says on {place} cannot be understood: {why}" for place, why in unit.unread.items()]
     health, selftest = unit.last(said.Health, "health"), unit.last(said.SelfTest, "selftest")
-    if health is not None and (dropped := health.drops.get("event", 0)):
-        troubles.append(f"{dropped} of its messages about events were dropped")
+    before = unit.health_before.said if unit.health_before else None
+    if health is not None and isinstance(before, said.Health):  # a unit counts them for good
+        dropped = health.drops.get("event", 0) - before.drops.get("event", 0)
+        troubles += [f"{dropped} of its messages about events were dropped lately"] if dropped > 0 else []
     if health is not None and health.refused:
         troubles.append(f"the broker refused {health.refused} of its messages")
     if selftest is not None:

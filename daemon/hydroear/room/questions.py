@@ -173,6 +173,15 @@ class Questions:
                 question.again_s = now_s + REPEAT_S
         return [self._close(request_id, "unanswered", self._no_reply) for request_id in over]
 
+    def waits_for(self, request_id: str) -> bool:
+        """Whether a request is still to be answered."""
+        return request_id in self._open
+
+    @property
+    def waiting(self) -> list[str]:
+        """What is still to be answered, in words."""
+        return [f"{question.unit} {question.verb}" for question in self._open.values()]
+
     def give_up(self, request_id: str, why: str) -> Answer:
         """Wait for an answer no longer."""
         return self._close(request_id, "unanswered", why)

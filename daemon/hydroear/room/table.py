@@ -48,8 +48,8 @@ def remark(unit: UnitView, sensor: SensorView | None) -> str:
         words.insert(0, "muted: it calls no leak")
     if sensor is not None and sensor.event_id is not None:
         event = next((event for event in unit.events if event.event_id == sensor.event_id), None)
-        since = event.opened_time if event is not None else None
-        words.insert(0, f"since {clock(since)}" if since is not None else f"event {sensor.event_id}")
+        if event is not None and event.opened_time is not None:
+            words.insert(0, f"since {event.opened_time:%m-%d %H:%M}")
     return "; ".join(words)
 
 
