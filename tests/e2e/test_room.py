@@ -335,6 +335,17 @@ def test_nobody_waits_for_a_unit_that_is_not_there(street: Street, ask: Ask) -> 
     )  # fmt: skip
 
 
+def test_who_may_not_ask_is_told_so(
+    make_mosquitto: Callable[..., Mosquitto], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker = make_mosquitto(users={"wallboard": "x"}, acl=["topic read hydroear/v1/#"]).start()
+    (tmp_path / "password").write_text("x")
+    mqtt = {"url": broker.url, "username": "wallboard", "password_file": "password"}
+    (tmp_path / "room.yaml").write_text(yaml.safe_dump({"mqtt": mqtt}))
+    assert main(["room", "-c", str(tmp_path / "room.yaml"), "ask", "high-street", "ping"]) == 1
+    assert "the broker does not let this user ask units: Not authorized; see" in capsys.readouterr().err
+
+
 def test_a_request_is_signed_for_a_unit_that_wants_that(mosquitto: Mosquitto, tmp_path: Path, ask: Ask) -> None:
     key, public = key_pair(tmp_path, "commands")
     stranger, _ = key_pair(tmp_path, "stranger")

@@ -367,7 +367,7 @@ def one_day(street: Street) -> list[tuple[str, bytes]]:
 
 
 @given(seed=st.integers(0, 2**32), until=st.integers(1, 13))
-@example(seed=0, until=13)
+@example(seed=7, until=13)
 def test_neither_order_nor_repetition_changes_the_picture(seed: int, until: int) -> None:
     rng = random.Random(seed)
     straight, mixed = Street(), Street()

@@ -368,7 +368,7 @@ class Ledger:
     def _take_latest(self, unit: _Unit, place: str, heard: _Heard) -> list[Change]:
         before = unit.latest.get(place)
         if before is not None and not _supersedes(heard.said, before.said):
-            if isinstance(heard.said, said.Health):
+            if isinstance(heard.said, said.Health) and heard.said.time < before.said.time:
                 _keep_newest(unit, heard)
             return []
         if before is None and len(unit.latest) >= TOPICS_KEPT:
