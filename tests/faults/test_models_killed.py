@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Path:
         "bundle": str(signed(tmp_path, 1)),
         "state_dir": str(tmp_path / "state"),
         "sensors": [{"id": "pipe", "source": {"type": "wav", "files": ["pipe.wav"]}}],
-        "models": {"trusted_keys": [str(key_pair(tmp_path)[1])], "probation_windows": 3},
+        "models": {"trusted_keys": [str(key_pair(tmp_path)[1])], "shadow_windows": 0, "probation_windows": 3},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(unit))
     return tmp_path / "config.yaml"

@@ -201,7 +201,11 @@ def config(tmp_path: Path) -> Config:
             "bundle": factory,
             "state_dir": tmp_path / "state",
             "sensors": [{"id": "pipe", "source": {"type": "wav", "files": ["pipe.wav"]}}],
-            "models": {"trusted_keys": [key_pair(tmp_path)[1]], "probation_windows": WINDOWS},
+            "models": {
+                "trusted_keys": [key_pair(tmp_path)[1]],
+                "shadow_windows": 0,
+                "probation_windows": WINDOWS,
+            },
         }
     )
 
