@@ -143,7 +143,7 @@ def test_one_that_hears_alike_stands_it_and_is_activated_by_the_next_start(
     assert start().model == "release-2"
 
 
-def test_windows_of_another_length_and_lost_audio_are_compared_as_well(
+def test_windows_of_another_hop_and_lost_audio_are_compared_as_well(
     tmp_path: Path, config: Config, site: Path, start: Start
 ) -> None:
     def twice_as_often(bundle: Bundle) -> Bundle:
@@ -151,8 +151,9 @@ def test_windows_of_another_length_and_lost_audio_are_compared_as_well(
 
     candidate(tmp_path, config, site, twice_as_often)
     work = start()
+    work.hear(20.0)
     work.look()
-    work.hear(25.0, lost_s=(8.2, 8.7))
+    work.hear(25.0, lost_s=(24.2, 24.7))
     work.look()
     result = work.slot.shadow["pipe"]
     assert (work.steps[-1], result["windows"]) == ("shadowed", WINDOWS)
