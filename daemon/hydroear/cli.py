@@ -422,7 +422,9 @@ def _add_model(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     of_unit = argparse.ArgumentParser(add_help=False, parents=[common])
     of_unit.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
     install = actions.add_parser(
-        "install", parents=[of_unit], help="install a bundle, which the next start of the unit tries out"
+        "install",
+        parents=[of_unit],
+        help="install a bundle, which the unit first compares with the one at work",
     )
     install.add_argument("file", type=Path, metavar="FILE", help="the bundle")
     install.add_argument(
@@ -446,12 +448,15 @@ def _model_install(args: argparse.Namespace) -> int:
     from hydroear.app.models import install
     from hydroear.config.loader import load_config
 
-    outcome = install(load_config(args.config), args.file, without_calibration=args.without_calibration)
+    config = load_config(args.config)
+    outcome = install(config, args.file, without_calibration=args.without_calibration)
     what = "installed" if outcome.new else "is installed already"
     print(f"{outcome.installed.name}, sha256 {outcome.installed.sha256[:12]}: {what}")
     for sensor in outcome.waits_for:
         print(f"it waits for: hydroear calibrate -c {args.config} --model candidate --sensor {sensor} --for 24h")
     if outcome.new:
+        if config.models.shadow_windows:
+            print("the unit scores it beside the model at work first: see hydroear model status")
         print("the next start of the unit that finds nothing to wait for tries it out")
     return 0
 

@@ -116,6 +116,7 @@ class Lesson:
         if self._learner.heard_s:
             log.warning("%s: goes on after %.2f h heard before", self._path, self._learner.heard_s / 3600.0)
         self._intake: Intake | None = None
+        self._began_at: int | None = None
         self._saved_s = time.monotonic()
         self._warned: set[str] = set()
 
@@ -148,6 +149,9 @@ class Lesson:
             If it cannot be saved.
         """
         assert self._intake is not None
+        if self._began_at is None:
+            self._began_at = piece.first_index  # a unit that is asked to learn has heard the sensor before
+        piece = piece.counted_from(self._began_at)
         heard: list[Examined] = []
         if isinstance(piece, Gap):
             self._intake.lose(piece)

@@ -93,7 +93,8 @@ class ModelAtWork:
 def start_model(config: schema.Config, runtime: Runtime) -> ModelAtWork:
     """The bundle to start a unit with; the start counts.
 
-    A candidate is activated if every sensor has a calibration for it, or if it needs none. An installed bundle that
+    A candidate is activated if every sensor has a calibration for it, or if it needs none, and if it has been scored
+    beside the bundle at work for long enough, or need not be. An installed bundle that
     cannot be run is rolled back, so that the unit listens with the one before it.
 
     Raises
@@ -141,10 +142,11 @@ def _count_start(config: schema.Config, store: SlotStore, runtime: Runtime) -> S
     before = store.load()
     ready = ""
     if (candidate := before.candidate) is not None:
-        missing = uncalibrated(config, candidate, runtime)
-        if candidate.without_calibration or not missing:
+        missing = [] if candidate.without_calibration else uncalibrated(config, candidate, runtime)
+        wanted = 0 if candidate.shadowed else config.models.shadow_windows
+        if not missing and not wanted:
             ready = candidate.sha256
-        else:
+        elif missing:
             log.warning(
                 "%s waits in slot %s until it is calibrated for %s: hydroear calibrate --model candidate",
                 candidate.name,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from hydroear.app import models
 from hydroear.app.birth import birth_of, sensor_birth
+from hydroear.app.candidates import Candidates
 from hydroear.app.desk import Desk
 from hydroear.app.display import Display
 from hydroear.app.follower import Follower
@@ -172,6 +173,7 @@ class Unit:
             self._writer = Writer(self._store, config.evidence)
             self._parts.callback(self._writer.close, WRITE_S)
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
+        self._candidates = Candidates(config, runtime=runtime, ears=self._ears, tell=self._tell_model)
         self._feed = self._open_feed()
         self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
         self._runtime = runtime
@@ -272,6 +274,13 @@ class Unit:
         with suppress(OutboxError):  # hearing goes on
             self._outbox.put(message)
 
+    def _tell_model(self, model: payloads.Model) -> None:
+        message = Message(
+            topics.model(self._config.unit), payloads.encode(model, self._stamp(0)), Kind.STATE, retain=True
+        )
+        with suppress(OutboxError):  # hearing goes on
+            self._outbox.put(message)
+
     def _recorder(
         self, sensor: str, rate_hz: int, site: SiteCalibration | None, event: OpenEvent | None
     ) -> Recorder | None:
@@ -353,6 +362,7 @@ class Unit:
                     health = payloads.encode(self._health(), self._stamp(seq))
                     self._outbox.put(Message(topics.health(self._config.unit), health, Kind.HEALTH, retain=True))
                     seq += 1
+                self._candidates.look()
         finally:
             self._shut_down(threads)
         if self._broken is not None:
@@ -385,6 +395,7 @@ class Unit:
                 ear.follower.save()
             ear.night.save()
             ear.tutor.close()
+        self._candidates.close()
         if self._writer is not None and not self._writer.close(WRITE_S):
             log.warning("the evidence of the last events could not be written in %g s", WRITE_S)
         if self._link is not None and not self._link.stop(DRAIN_S):
@@ -400,13 +411,19 @@ class Unit:
         try:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
                 with ear.mutex:
+                    night = self._is_night(ear)
                     with self._turn:
                         if ear.recorder is not None:
                             ear.recorder.hear(piece)
-                        reports = ear.pipeline.hear(piece, night=self._is_night(ear))
+                        began_s = time.perf_counter()
+                        reports = ear.pipeline.hear(piece, night=night)
+                        active_ms = 1e3 * (time.perf_counter() - began_s)
                     for report in reports:
                         self._tell(ear, report)
                     ear.tutor.hear(piece)
+                if (shadow := self._candidates.shadow) is not None:
+                    with self._turn:
+                        shadow.hear(ear.sensor, piece, reports, night=night, active_ms=active_ms)
         except (AudioError, CaptureError) as error:
             log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
             self._deaf = True
@@ -516,6 +533,7 @@ class Unit:
             refused=self._link.status.refused if self._link is not None else 0,
             state_dir=self._config.state_dir,
             bundle=self._bundle,
+            shadow=self._candidates.standing,
             started_s=self._started_s,
         )
 

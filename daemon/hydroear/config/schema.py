@@ -306,11 +306,19 @@ class Evidence(Section):
 
 
 class Models(Section):
-    """Which bundles a unit runs, and how long it watches a new one."""
+    """Which bundles a unit runs, and for how long it watches a new one before and after that begins to."""
 
     trusted_keys: Annotated[
         list[Path], Field(description="public keys, one of which must have signed a bundle; with none, none need have")
     ] = []
+    shadow_windows: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="windows that an installed bundle must score beside the one at work to be activated; 0 is none",
+        ),
+    ] = 600
     probation_windows: Annotated[
         int, Field(ge=1, le=100_000, description="windows that an installed bundle must score to be confirmed")
     ] = 3600
