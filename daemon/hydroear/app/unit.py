@@ -27,9 +27,11 @@ from hydroear.app.orders import Orders
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.probation import start_model
 from hydroear.app.reporter import Reporter
+from hydroear.app.standing import standing
 from hydroear.app.tutor import Tutor
 from hydroear.app.zone import night_hours
 from hydroear.capture import Source, open_source
+from hydroear.codes import Code, coded, current_sensor
 from hydroear.config import schema
 from hydroear.decide import OpenEvent, State
 from hydroear.errors import AudioError, CaptureError, OutboxError
@@ -50,11 +52,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WRITE_S = 3.0
+STOP_S = 4.0
+"""How long a unit takes to stop: its sensors, its evidence and its queue have this together."""
+
+WRITE_S = 2.0
 """How long a stopping unit waits for the evidence of its last events to be on the disk."""
 
-DRAIN_S = 3.0
-"""How long a stopping unit waits for the broker to take what is queued."""
+MIN_DRAIN_S = 0.5
+"""How long a stopping unit waits at least for the broker to take what is queued."""
+
+STANDING_EVERY_S = 1.0
+"""How often a unit looks whether its line of status has changed."""
 
 SELFTEST_AFTER_S = 5.0
 """A unit that has just started hears first, and examines itself then."""
@@ -170,7 +178,7 @@ class Unit:
         if config.evidence.enabled:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
             self._writer = Writer(self._store, config.evidence)
-            self._parts.callback(self._writer.close, WRITE_S)
+            self._parts.callback(self._writer.close, 0.0)
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
         self._feed = self._open_feed()
         self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
@@ -200,7 +208,7 @@ class Unit:
         try:
             feed = LiveFeed(self._config.live_path)
         except OSError as error:
-            log.warning("%s: nobody can watch: %s", self._config.live_path, error)
+            log.warning("%s: nobody can watch: %s", self._config.live_path, error, extra=coded(Code.LOCAL_VIEW_OFF))
             return None
         self._parts.callback(feed.close)
         return feed
@@ -211,7 +219,9 @@ class Unit:
         try:
             server = MetricsServer(port, lambda: json.loads(payloads.encode(self._health(), self._stamp(0))))
         except OSError as error:
-            log.warning("metrics.port %d: nobody is answered: %s", port, error.strerror)
+            log.warning(
+                "metrics.port %d: nobody is answered: %s", port, error.strerror, extra=coded(Code.LOCAL_VIEW_OFF)
+            )
             return
         self._parts.callback(server.close)
 
@@ -324,8 +334,13 @@ class Unit:
 
         return {homeassistant.STATUS_TOPIC: hear}
 
-    def run(self) -> bool:
+    def run(self, leave: Callable[[], bool] = lambda: False) -> bool:
         """Listen until every source has ended or :meth:`stop` is called; then deliver what can be delivered.
+
+        Parameters
+        ----------
+        leave
+            Is asked all the time whether the unit shall end for another to take its place at once.
 
         Returns
         -------
@@ -345,15 +360,23 @@ class Unit:
             thread.start()
         threading.Thread(target=self._test_itself, name="selftest", daemon=True).start()
         try:
-            health_s = time.monotonic()
-            seq = 0
+            health_s = standing_s = time.monotonic()
+            told, seq, leaving = "", 0, False
             while any(thread.is_alive() for thread in threads) and not self._asked_to_stop(within_s=0.2):
+                if leaving := leave():
+                    break
+                if time.monotonic() >= standing_s:
+                    standing_s += STANDING_EVERY_S
+                    if (now := self._standing()) != told:
+                        self._notifier.status(told := now)
                 if time.monotonic() >= health_s:
                     health_s += self._config.publish.health_every_s
                     health = payloads.encode(self._health(), self._stamp(seq))
                     self._outbox.put(Message(topics.health(self._config.unit), health, Kind.HEALTH, retain=True))
                     seq += 1
         finally:
+            if not leaving:
+                self._notifier.stopping()
             self._shut_down(threads)
         if self._broken is not None:
             raise self._broken
@@ -372,7 +395,7 @@ class Unit:
         return True
 
     def _shut_down(self, threads: Sequence[threading.Thread]) -> None:
-        self._notifier.stopping()
+        deadline_s = time.monotonic() + STOP_S
         self._stopping.set()
         for ear in self._ears:
             ear.source.close()
@@ -386,17 +409,33 @@ class Unit:
             ear.night.save()
             ear.tutor.close()
         if self._writer is not None and not self._writer.close(WRITE_S):
-            log.warning("the evidence of the last events could not be written in %g s", WRITE_S)
-        if self._link is not None and not self._link.stop(DRAIN_S):
+            log.warning(
+                "the evidence of the last events could not be written in %g s; the disk is too slow or full",
+                WRITE_S,
+                extra=coded(Code.EVIDENCE_LOST),
+            )
+        if self._link is not None:
+            self._drain(self._link, deadline_s)
+        self._parts.close()
+
+    def _drain(self, link: Link, deadline_s: float) -> None:
+        from hydroear.mqtt.broker import HANG_UP_S
+
+        if not link.stop(max(MIN_DRAIN_S, deadline_s - HANG_UP_S - time.monotonic())):
             log.warning(
                 "%d messages were not delivered; they wait in %s and are sent when the unit runs again and reaches "
                 "the broker",
                 self._outbox.depth(),
                 self._config.outbox_path,
+                extra=coded(Code.UNDELIVERED),
             )
-        self._parts.close()
+
+    def _standing(self) -> str:
+        link = None if self._link is None else self._link.status
+        return standing(self._ears, link=link, waiting=self._outbox.depth())
 
     def _listen(self, ear: Ear) -> None:
+        current_sensor.set(ear.sensor)
         try:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
                 with ear.mutex:
@@ -408,7 +447,8 @@ class Unit:
                         self._tell(ear, report)
                     ear.tutor.hear(piece)
         except (AudioError, CaptureError) as error:
-            log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
+            # A user's error needs no traceback.
+            log.error("%s: %s", ear.sensor, error, extra=coded(Code.SENSOR_GIVEN_UP))  # noqa: TRY400
             self._deaf = True
             if isinstance(error, CaptureError):
                 self.stop()
@@ -430,7 +470,9 @@ class Unit:
             ear.latencies_ms.append(report.score_ms)
             self._model.scored(report.score_ms)
         self._complain(ear, report)
+        before = ear.reporter.event
         self._report(ear, report)
+        self._log_news(ear, report, before)
         if ear.follower is not None:
             ear.follower.take(report)
         if report.window is not None:
@@ -464,6 +506,22 @@ class Unit:
         elif report.event == "close":
             recorder.close_event()
 
+    def _log_news(self, ear: Ear, report: Report, before: OpenEvent | None) -> None:
+        """Log what changed, once it is in the outbox; nothing is wrong with the unit that hears a leak."""
+        event = ear.reporter.event or before
+        event_id = "" if event is None else event.event_id
+        if report.changed:
+            log.info(
+                "%s: %s: %s",
+                ear.sensor,
+                report.state,
+                report.reason,
+                extra=coded(Code.STATE_CHANGED, event_id=event_id),
+            )
+        if report.event is not None:
+            code = Code.EVENT_OPENED if report.event == "open" else Code.EVENT_CLOSED
+            log.info("%s: event %s: %s", ear.sensor, event_id, report.event, extra=coded(code, event_id=event_id))
+
     def _complain(self, ear: Ear, report: Report) -> None:
         """Log what is wrong with a sensor's audio, each cause now and then; lost audio its source has logged."""
         ailment = report.ailment
@@ -472,7 +530,9 @@ class Unit:
         told_s = ear.complained_s.get(ailment.cause)
         if told_s is None or report.position_s - told_s >= REMINDER_S:
             ear.complained_s[ailment.cause] = report.position_s
-            log.warning("%s: at %.1f s %s", ear.sensor, report.position_s, ailment.text)
+            log.warning(
+                "%s: at %.1f s %s", ear.sensor, report.position_s, ailment.text, extra=coded(Code.SENSOR_AILING)
+            )
 
     def _birth(self) -> bytes:
         sensors = [
@@ -498,7 +558,13 @@ class Unit:
         findings = examine_unit(self._config)
         for finding in findings:
             if finding.result is Result.FAIL:
-                log.error("selftest: %s: %s; %s", finding.stage, finding.measured, finding.fix)
+                log.error(
+                    "selftest: %s: %s; %s",
+                    finding.stage,
+                    finding.measured,
+                    finding.fix,
+                    extra=coded(Code.SELFTEST_FAILED),
+                )
         found = report(findings)
         payload = payloads.encode(found, self._stamp(0))
         self._outbox.put(Message(topics.selftest(self._config.unit), payload, Kind.HEALTH, retain=True))
