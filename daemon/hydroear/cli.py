@@ -97,8 +97,11 @@ def _run(args: argparse.Namespace) -> int:
     try:
         return run_service(args.config, display=JsonLines(sys.stdout) if args.json else nothing)
     except HydroearError as error:
-        for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
-            logging.getLogger(__name__).error("%s", problem, extra=coded(Code.CONFIG_BAD))  # noqa: TRY400
+        code, problems = Code.UNIT_FAILED, [str(error)]
+        if isinstance(error, ConfigError):
+            code, problems = Code.CONFIG_BAD, error.problems
+        for problem in problems:
+            logging.getLogger(__name__).error("%s", problem, extra=coded(code))  # noqa: TRY400
         return error.exit_code
 
 

@@ -51,6 +51,7 @@ class Code(StrEnum):
     START_DELAYED = "start-delayed"
     STATE_CHANGED = "state-changed"
     UNDELIVERED = "undelivered"
+    UNIT_FAILED = "unit-failed"
 
     @property
     def message_id(self) -> str:

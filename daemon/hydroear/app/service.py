@@ -18,6 +18,8 @@ from hydroear.service.notify import Notifier
 
 log = logging.getLogger(__name__)
 
+REFUSED = "reload refused: see the log"
+
 
 class Service:
     """Runs the unit of a configuration, and of what that becomes.
@@ -42,7 +44,7 @@ class Service:
 
     def __init__(self, path: Path, *, display: Display, notifier: Notifier) -> None:
         self._path, self._display, self._notifier = path, display, notifier
-        self._stopping = self._reload_asked = False
+        self._stopping = self._reload_asked = self._examination_asked = False
         self._next: Config | None = None
         self._config = load_config(path)
         self._unit = self._make(self._config)
@@ -50,7 +52,7 @@ class Service:
     def run(self) -> bool:
         """Listen, see :meth:`Unit.run`; over reloads."""
         while True:
-            outcome = self._unit.run(self._leaves)
+            outcome = self._unit.run(self._attend)
             if self._next is None or self._stopping:
                 return outcome
             self._start_anew(self._next)
@@ -67,14 +69,21 @@ class Service:
         """Read the configuration again soon; for signal handlers."""
         self._reload_asked = True
 
+    def examine(self) -> None:
+        """Have the unit examine itself soon; for signal handlers."""
+        self._examination_asked = True
+
     def _make(self, config: Config) -> Unit:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, JournalHandler):
                 handler.unit = config.unit
         return Unit(config, display=self._display, notifier=self._notifier)
 
-    def _leaves(self) -> bool:
-        """Whether the unit shall end for one with another configuration."""
+    def _attend(self) -> bool:
+        """Do what signals have asked for; gives whether the unit shall end for one with another configuration."""
+        if self._examination_asked:
+            self._examination_asked = False
+            self._unit.examine()
         if not self._reload_asked:
             return False
         self._reload_asked = False
@@ -83,7 +92,7 @@ class Service:
             self._next = load_config(self._path)
         except ConfigError as error:
             self._refuse(error)
-            self._notifier.ready("reload refused, hearing on with the configuration before: see the log")
+            self._notifier.ready(REFUSED)
             return False
         return True
 
@@ -91,8 +100,8 @@ class Service:
         try:
             self._unit = self._make(config)
         except HydroearError as error:
-            self._refuse(error)
             self._unit = self._make(self._config)
+            self._refuse(error)
         else:
             self._config = config
             log.info("%s: in force", self._path, extra=coded(Code.RELOADED))
@@ -100,6 +109,7 @@ class Service:
     def _refuse(self, error: HydroearError) -> None:
         for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
             log.error("reload refused: %s", problem, extra=coded(Code.RELOAD_REFUSED))
+        self._unit.notice = REFUSED
 
 
 def run_service(path: Path, *, display: Display) -> int:
@@ -127,6 +137,7 @@ def run_service(path: Path, *, display: Display) -> int:
     install_stop(service.stop)
     if notifier.address:  # without a manager it means that the terminal is gone
         signal.signal(signal.SIGHUP, lambda *_: service.reload())
+        signal.signal(signal.SIGUSR1, lambda *_: service.examine())
     heard = service.run()
     if heard:
         ledger.end()

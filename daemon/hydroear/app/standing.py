@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hydroear.mqtt.link import LinkStatus
 
 
-def standing(ears: Sequence[Ear], *, link: LinkStatus | None, waiting: int) -> str:
+def standing(ears: Sequence[Ear], *, link: LinkStatus | None, waiting: int, notice: str = "") -> str:
     """The line.
 
     Parameters
@@ -23,9 +23,11 @@ def standing(ears: Sequence[Ear], *, link: LinkStatus | None, waiting: int) -> s
         The way to the broker; None where there is none.
     waiting
         Messages in the outbox.
+    notice
+        What else there is to say.
     """
     count = f"{len(ears)} sensor{'' if len(ears) == 1 else 's'}"
-    return f"{count}: {', '.join(map(_sensor, ears))}; {_broker(link)}; {waiting} queued"
+    return f"{count}: {', '.join(map(_sensor, ears))}; {_broker(link)}; {waiting} queued{notice and '; '}{notice}"
 
 
 def _sensor(ear: Ear) -> str:
@@ -38,6 +40,7 @@ def _sensor(ear: Ear) -> str:
 def _broker(link: LinkStatus | None) -> str:
     if link is None:
         return "no broker"
+    trouble = link.last_error.partition("; ")[0]  # what to do about it is in the log
     if link.connected:
-        return f"broker connected, but {link.last_error}" if link.last_error else "broker connected"
-    return f"no connection ({link.last_error})" if link.last_error else "no connection yet"
+        return f"broker connected, but {trouble}" if trouble else "broker connected"
+    return trouble or "broker not connected yet"

@@ -106,15 +106,17 @@ class Heartbeat:
         The way to the service manager.
     sensors
         The sensors that must be heard.
+    describe
+        How the unit is doing, in one line.
     """
 
-    def __init__(self, notifier: Notifier, sensors: Sequence[str]) -> None:
-        self._notifier, self._sensors = notifier, set(sensors)
+    def __init__(self, notifier: Notifier, sensors: Sequence[str], describe: Callable[[], str]) -> None:
+        self._notifier, self._sensors, self._describe = notifier, set(sensors), describe
         self._waiting = set(sensors)
         self._mutex = threading.Lock()
         self._ready = False
 
-    def beat(self, sensor: str, status: str) -> None:
+    def beat(self, sensor: str) -> None:
         """A window of the sensor was judged, or its fault was named."""
         with self._mutex:
             self._waiting.discard(sensor)
@@ -123,7 +125,7 @@ class Heartbeat:
             self._waiting = set(self._sensors)
             if not self._ready:
                 self._ready = True
-                self._notifier.ready(status)
+                self._notifier.ready(self._describe())
             self._notifier.watchdog()
 
     def leave(self, sensor: str) -> None:
@@ -145,6 +147,11 @@ class Unit:
     notifier
         The way to the service manager.
 
+    Attributes
+    ----------
+    notice
+        What the line of status says besides, from the outside.
+
     Raises
     ------
     HydroearError
@@ -159,6 +166,7 @@ class Unit:
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._broken: BaseException | None = None
         self._deaf = False
+        self.notice = ""
         self._parts = ExitStack()
         self._started_s = time.monotonic()
         try:
@@ -181,7 +189,7 @@ class Unit:
             self._parts.callback(self._writer.close, 0.0)
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
         self._feed = self._open_feed()
-        self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
+        self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears], self._standing)
         self._runtime = runtime
         self._orders = Orders(
             config,
@@ -334,13 +342,14 @@ class Unit:
 
         return {homeassistant.STATUS_TOPIC: hear}
 
-    def run(self, leave: Callable[[], bool] = lambda: False) -> bool:
+    def run(self, attend: Callable[[], bool] = lambda: False) -> bool:
         """Listen until every source has ended or :meth:`stop` is called; then deliver what can be delivered.
 
         Parameters
         ----------
-        leave
-            Is asked all the time whether the unit shall end for another to take its place at once.
+        attend
+            Is called every now and then, to attend to other things; gives whether this unit shall end for another one
+            to take its place at once.
 
         Returns
         -------
@@ -358,12 +367,12 @@ class Unit:
             self._link.start()
         for thread in threads:
             thread.start()
-        threading.Thread(target=self._test_itself, name="selftest", daemon=True).start()
+        self.examine(after_s=SELFTEST_AFTER_S)
         try:
             health_s = standing_s = time.monotonic()
             told, seq, leaving = "", 0, False
             while any(thread.is_alive() for thread in threads) and not self._asked_to_stop(within_s=0.2):
-                if leaving := leave():
+                if leaving := attend():
                     break
                 if time.monotonic() >= standing_s:
                     standing_s += STANDING_EVERY_S
@@ -386,6 +395,10 @@ class Unit:
         """End :meth:`run` soon; may be called from a signal handler."""
         # Unlike an Event, whose lock the interrupted code may hold, this queue lets its own thread in again.
         self._stop_requests.put(None)
+
+    def examine(self, *, after_s: float = 0.0) -> None:
+        """Examine the unit beside the hearing, after a while, and tell the control room what was found."""
+        threading.Thread(target=self._test_itself, args=(after_s,), name="selftest", daemon=True).start()
 
     def _asked_to_stop(self, *, within_s: float) -> bool:
         try:
@@ -432,7 +445,7 @@ class Unit:
 
     def _standing(self) -> str:
         link = None if self._link is None else self._link.status
-        return standing(self._ears, link=link, waiting=self._outbox.depth())
+        return standing(self._ears, link=link, waiting=self._outbox.depth(), notice=self.notice)
 
     def _listen(self, ear: Ear) -> None:
         current_sensor.set(ear.sensor)
@@ -483,7 +496,7 @@ class Unit:
         if self._feed is not None:
             self._feed(report)
         if report.window is not None or report.state is State.FAULT:
-            self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
+            self._heartbeat.beat(ear.sensor)
 
     def _report(self, ear: Ear, report: Report) -> None:
         """Tell the control room, and keep evidence of what it is told."""
@@ -511,13 +524,8 @@ class Unit:
         event = ear.reporter.event or before
         event_id = "" if event is None else event.event_id
         if report.changed:
-            log.info(
-                "%s: %s: %s",
-                ear.sensor,
-                report.state,
-                report.reason,
-                extra=coded(Code.STATE_CHANGED, event_id=event_id),
-            )
+            fields = coded(Code.STATE_CHANGED, event_id=event_id)
+            log.info("%s: %s: %s", ear.sensor, report.state, report.reason, extra=fields)
         if report.event is not None:
             code = Code.EVENT_OPENED if report.event == "open" else Code.EVENT_CLOSED
             log.info("%s: event %s: %s", ear.sensor, event_id, report.event, extra=coded(code, event_id=event_id))
@@ -545,9 +553,8 @@ class Unit:
     def _status(self, availability: payloads.Availability) -> bytes:
         return payloads.encode(payloads.Status(availability), self._stamp(0))
 
-    def _test_itself(self) -> None:
-        """Examine the unit once, beside the hearing, and tell the control room what was found."""
-        if self._stopping.wait(SELFTEST_AFTER_S):
+    def _test_itself(self, after_s: float) -> None:
+        if self._stopping.wait(after_s):
             return
         with suppress(OutboxError):  # a unit that stops meanwhile has nobody to tell
             self._examine()

@@ -39,7 +39,7 @@ class StartLedger:
 
     @property
     def wait_s(self) -> float:
-        """How long this start should wait: nothing after a first failure, then 1 s, twice as long each time, up to 60 s."""
+        """How long this start should wait: not after one failure, then 1 s, twice as long each time, up to 60 s."""
         return 0.0 if self.failures < 2 else float(min(LONGEST_S, 2.0 ** min(self.failures - 2, 10)))
 
     def begin(self) -> None:

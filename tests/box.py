@@ -13,51 +13,85 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
 from broker import wait_for
+from hydroear.model import SHIPPED_BUNDLE
+from listening import DECISION, RATE_HZ
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SERVICE = "hydroear.service"
 STATE = "/var/lib/hydroear"
-BOOT_S = 60.0
+SENSOR = "hydrant-7"
+UNIT = "high-street"
+PATIENCE_S = 90.0
+POLL_S = 0.1
 CGROUPS = Path("/sys/fs/cgroup")
 DISK = "4G"
 
-_BIN = "/opt/hydroear/bin"
-_PYTHON = "/opt/hydroear/python"
-_PACKAGES = "/opt/hydroear/packages"
-_SOURCE = "/opt/hydroear/source"
+PYTHON = Path("/opt/hydroear/python")
+"""The interpreter, as the box sees it."""
+SOURCE = Path("/opt/hydroear/source")
+"""This repository, as the box sees it."""
+_PACKAGES = Path("/opt/hydroear/packages")
+_BIN = Path("/opt/hydroear/bin")
 _ROOTS = ("daemon", "train", "firmware_bridge")
+# Its libraries are not where it was built to look for them, which may be in a home that the service does not see.
+_INTERPRETER = f"""#!/bin/sh
+LD_LIBRARY_PATH={PYTHON}/lib exec {PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor} "$@"
+"""
 _PROGRAM = f"""#!{_BIN}/python
 import os, sys
-sys.path[1:1] = [{", ".join(f"'{_SOURCE}/{root}'" for root in _ROOTS)}, '{_PACKAGES}']
+sys.path[1:1] = [{", ".join(f"'{SOURCE}/{root}'" for root in _ROOTS)}, '{_PACKAGES}']
 os.environ["PYTHONPATH"] = ":".join(sys.path[1:5])
 from hydroear.cli import main
 sys.exit(main())
 """
 
 
-def why_not() -> str:
-    """Why no box can be booted here; empty if one can."""
+def config(url: str, *, sound: str = "pipe", **sections: Any) -> dict[str, Any]:
+    """The configuration of the unit in a box: its broker, the sound of its pipe, and what else a test wants."""
+    command = [f"{_BIN}/python", "/opt/hydroear/player.py", f"/opt/hydroear/{sound}.raw"]
+    return {
+        "unit": UNIT,
+        "bundle": str(SOURCE / SHIPPED_BUNDLE.relative_to(ROOT)),
+        "sensors": [
+            {
+                "id": SENSOR,
+                "site": "/etc/hydroear/site.json",
+                "source": {"type": "pipe", "command": command, "rate_hz": RATE_HZ, "stall_s": 1.0},
+            }
+        ],
+        "decision": {**DECISION, "horizon_s": 3.0, "recheck_s": 1.0, "clear_s": 3.0},
+        "publish": {"state_every_s": 5.0, "event_update_every_s": 5.0},
+        "mqtt": {"url": url},
+        **sections,
+    }
+
+
+def why_not(folder: Path) -> str:
+    """Why no box can be booted here; empty if one was, in an empty folder."""
     if os.geteuid() != 0:
-        return "a systemd of its own needs root"
+        return "that needs root"
     if not shutil.which("systemd-nspawn"):
         return "systemd-nspawn is not installed: apt-get install systemd-container"
-    if not (Path(sysconfig.get_path("purelib")) / "numpy").is_dir():
-        return f"{sysconfig.get_path('purelib')} is not where this interpreter's packages are"
-    tried = subprocess.run(
-        ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return "" if tried.returncode == 0 else f"this machine lets nobody make namespaces: {tried.stderr.strip()}"
+    try:
+        box = Box(folder, "hydroear-box-trial")
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"no overlay can be mounted: {error}"
+    try:
+        box.boot()
+    except (OSError, AssertionError) as error:
+        return f"{error}\n{box.console[-1000:]}"
+    finally:
+        box.close()
+    return ""
 
 
 class Box:
@@ -86,10 +120,8 @@ class Box:
         self._forget_services()
         self._install()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Switch it off and forget what it wrote."""
         self.power_cut()
         for mounted in (self.root, self._folder / "disk"):
             subprocess.run(["umount", "--lazy", mounted], check=False)
@@ -103,8 +135,8 @@ class Box:
         """Switch it on, with further options of systemd-nspawn; return when it runs."""
         cgroups = self._make_cgroups()
         script = "".join(f"echo $$ > '{group}/cgroup.procs' && " for group in cgroups)
-        binds = [f"--bind-ro={ROOT}:{_SOURCE}", f"--bind-ro={sysconfig.get_path('purelib')}:{_PACKAGES}"]
-        binds.append(f"--bind-ro={sys.base_prefix}:{_PYTHON}")
+        binds = [f"--bind-ro={ROOT}:{SOURCE}", f"--bind-ro={sysconfig.get_path('purelib')}:{_PACKAGES}"]
+        binds.append(f"--bind-ro={sys.base_prefix}:{PYTHON}")
         command = ["systemd-nspawn", "--quiet", "-D", self.root, "-M", self._name, "--register=no", "--keep-unit"]
         command += ["--console=pipe", "--kill-signal=SIGRTMIN+3", "--link-journal=no", *binds, *options]
         command.append("--boot")
@@ -116,7 +148,7 @@ class Box:
                 stderr=log,
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             )
-        wait_for(self._is_up, f"the box to boot:\n{self.console[-2000:]}", timeout_s=BOOT_S)
+        wait_for(self._is_up, f"the box to boot:\n{self.console[-2000:]}", timeout_s=PATIENCE_S)
 
     def power_cut(self) -> None:
         """End every process of it at once."""
@@ -161,13 +193,19 @@ class Box:
         """The service's journal."""
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", SERVICE, check=False) if self._nspawn else ""
 
-    def wait_until_ready(self, timeout_s: float = BOOT_S) -> None:
+    def wait_for(self, condition: Callable[[], Any], what: str, *, timeout_s: float = PATIENCE_S) -> None:
+        """Return as soon as a condition holds; fail the test with `what`, the status and the log when it never does."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() >= deadline_s:
+                raise AssertionError(
+                    f"waited {timeout_s:g} s in vain: {what}; status: {self.show('StatusText')}\n{self.log()[-4000:]}"
+                )
+            time.sleep(POLL_S)
+
+    def wait_until_ready(self) -> None:
         """Wait until the service says that it is ready."""
-        wait_for(
-            lambda: self.show("ActiveState") == "active",
-            f"the service to be ready: {self.show('StatusText')}\n{self.log()[-3000:]}",
-            timeout_s=timeout_s,
-        )
+        self.wait_for(lambda: self.show("ActiveState") == "active", "the service to be ready")
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Write the unit's configuration."""
@@ -180,6 +218,12 @@ class Box:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         path.chmod(mode)
 
+    def make_disk(self) -> Path:
+        """Another disk, as this machine sees it."""
+        disk = self._folder / "disk" / "other"
+        disk.mkdir(mode=0o700)
+        return disk
+
     def _forget_services(self) -> None:
         """Keep what this machine runs from running twice."""
         system = self.root / "etc/systemd/system"
@@ -188,19 +232,20 @@ class Box:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        (self.root / "etc/machine-id").write_text("")
+        (self.root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")  # the journal's, the same over power cuts
         shutil.rmtree(self.root / "var/log/journal", ignore_errors=True)
         (self.root / "var/log/journal").mkdir()
 
     def _install(self) -> None:
         """Lay out the files of an installation: the interpreter and the packages of the tests are those of the unit."""
-        interpreter = f"{_PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+        self.write("opt/hydroear/bin/python", _INTERPRETER, mode=0o755)
         self.write("opt/hydroear/bin/hydroear", _PROGRAM, mode=0o755)
-        (self.root / "opt/hydroear/bin/python").symlink_to(interpreter)
-        for folder in (_PYTHON, _PACKAGES, _SOURCE):
-            (self.root / folder[1:]).mkdir()
-        for unit in (ROOT / "systemd").glob("hydroear*.service"):
+        for folder in (PYTHON, _PACKAGES, SOURCE):
+            (self.root / folder.relative_to("/")).mkdir()
+        for unit in (*(ROOT / "systemd").glob("*.service"), *(ROOT / "systemd").glob("*.timer")):
             shutil.copy(unit, self.root / "etc/systemd/system")
+        shutil.copy(ROOT / "systemd/hydroear.catalog", self.root / "usr/lib/systemd/catalog")
+        subprocess.run(["journalctl", "--update-catalog", f"--root={self.root}"], check=True)
         system = self.root / "etc/systemd/system"
         (system / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
         (system / "multi-user.target.wants").mkdir()
