@@ -148,7 +148,7 @@ def _wait(ledger: StartLedger, notifier: Notifier) -> bool:
     """Wait as long as the start should; False if the service was asked to stop meanwhile."""
     if not ledger.wait_s:
         return True
-    text = f"{ledger.failures} starts in a row failed: trying again in {ledger.wait_s:.0f} s, at once when restarted"
+    text = f"failed starts in a row: {ledger.failures}; trying again in {ledger.wait_s:.0f} s, at once when restarted"
     log.warning("%s; see the messages before", text, extra=coded(Code.START_DELAYED))
     notifier.status(text)
     ends = {signal.SIGTERM, signal.SIGINT}

@@ -39,8 +39,8 @@ class StartLedger:
 
     @property
     def wait_s(self) -> float:
-        """How long this start should wait: not after one failure, then 1 s, twice as long each time, up to 60 s."""
-        return 0.0 if self.failures < 2 else float(min(LONGEST_S, 2.0 ** min(self.failures - 2, 10)))
+        """How long this start should wait: 1 s after one failure, twice as long after each further one, up to 60 s."""
+        return 0.0 if self.failures == 0 else min(LONGEST_S, 2.0 ** min(self.failures - 1, 10))
 
     def begin(self) -> None:
         """The start begins now; until :meth:`end` it counts as one that fails."""
