@@ -123,6 +123,13 @@ def test_the_nightly_test_has_the_unit_examine_itself_and_tell(box: Box, room: S
     assert "hydroear-selftest.service" in box.run("systemctl", "list-timers", "--no-pager")
 
 
+def test_people_run_commands_as_the_user_of_the_service_beside_it(box: Box) -> None:
+    user = ["DynamicUser=yes", "User=hydroear", "StateDirectory=hydroear", "StateDirectoryMode=0700"]
+    options = [option for setting in user for option in ("-p", setting)]
+    program = ["/opt/hydroear/bin/hydroear", "model", "status", "-c", "/etc/hydroear/config.yaml"]
+    assert "factory" in box.run("systemd-run", "--pipe", "--wait", "--quiet", *options, *program)
+
+
 def test_it_stops_in_order_and_in_time_with_nothing_left_to_say(box: Box, room: Subscriber) -> None:
     began_s = time.monotonic()
     box.run("systemctl", "stop", "hydroear")
