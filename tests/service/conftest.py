@@ -13,7 +13,7 @@ import pytest
 from box import Box, why_not
 from listening import LEAK, RATE_HZ, Samples, health, scene
 
-HEALTHY_S, LEAKING_S = 10, 12
+HEALTHY_S, LEAKING_S = 8, 9
 PLAYER = Path(__file__).with_name("player.py")
 
 
