@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hydroear.mqtt.link import LinkStatus
 
 
-def standing(ears: Sequence[Ear], *, link: LinkStatus | None, waiting: int, notice: str = "") -> str:
+def standing(ears: Sequence[Ear], *, link: LinkStatus | None, waiting: int | None, notice: str = "") -> str:
     """The line.
 
     Parameters
@@ -22,12 +22,13 @@ def standing(ears: Sequence[Ear], *, link: LinkStatus | None, waiting: int, noti
     link
         The way to the broker; None where there is none.
     waiting
-        Messages in the outbox.
+        Messages in the outbox; None where that cannot be told.
     notice
         What else there is to say.
     """
     count = f"{len(ears)} sensor{'' if len(ears) == 1 else 's'}"
-    return f"{count}: {', '.join(map(_sensor, ears))}; {_broker(link)}; {waiting} queued{notice and '; '}{notice}"
+    queue = "queue out of order" if waiting is None else f"{waiting} queued"
+    return "; ".join(filter(None, (f"{count}: {', '.join(map(_sensor, ears))}", _broker(link), queue, notice)))
 
 
 def _sensor(ear: Ear) -> str:

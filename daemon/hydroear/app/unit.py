@@ -445,7 +445,11 @@ class Unit:
 
     def _standing(self) -> str:
         link = None if self._link is None else self._link.status
-        return standing(self._ears, link=link, waiting=self._outbox.depth(), notice=self.notice)
+        try:
+            waiting = self._outbox.depth()
+        except OutboxError:  # what is wrong with it is told by those who need it
+            waiting = None
+        return standing(self._ears, link=link, waiting=waiting, notice=self.notice)
 
     def _listen(self, ear: Ear) -> None:
         current_sensor.set(ear.sensor)
