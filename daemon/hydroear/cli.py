@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hydroear import __version__
 from hydroear.command import run_command
-from hydroear.errors import UsageError
+from hydroear.errors import ConfigError, HydroearError, UsageError
 
 if TYPE_CHECKING:
     from hydroear.app.lesson import Learned
@@ -35,16 +35,27 @@ def main(argv: list[str] | None = None) -> int:
 
 def _work(argv: list[str] | None) -> int:
     args = _parser().parse_args(argv)
-    _log_to_stderr(logging.DEBUG if args.verbose else logging.WARNING)
+    _start_log(verbose=args.verbose)
     code: int = args.func(args)
     return code
 
 
-def _log_to_stderr(level: int) -> None:
-    """In the form of all that is said on standard error: ``hydroear: warning: …``."""
-    for known in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
-        logging.addLevelName(known, logging.getLevelName(known).lower())
-    logging.basicConfig(level=level, format="hydroear: %(levelname)s: %(message)s")
+def _start_log(*, verbose: bool) -> None:
+    """To the journal with fields, where standard error goes there; else in the form of all that is said on it."""
+    from hydroear.service.journal import JournalHandler, stderr_is_journal
+    from hydroear.service.ratelimit import RateLimit
+
+    handler: logging.Handler
+    if stderr_is_journal():
+        handler, level = JournalHandler(), logging.INFO
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler, level = logging.StreamHandler(), logging.WARNING
+        for known in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+            logging.addLevelName(known, logging.getLevelName(known).lower())
+        handler.setFormatter(logging.Formatter("hydroear: %(levelname)s: %(message)s"))
+    handler.addFilter(RateLimit())
+    logging.basicConfig(level=logging.DEBUG if verbose else level, handlers=[handler])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,15 +88,22 @@ def _add_run(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from hydroear.app.display import JsonLines, Lines
-    from hydroear.app.unit import Unit, install_stop
-    from hydroear.config.loader import load_config
-    from hydroear.service.notify import Notifier
+    from hydroear.app.display import JsonLines, Lines, nothing
+    from hydroear.app.service import run_service
+    from hydroear.codes import Code, coded
+    from hydroear.service.journal import stderr_is_journal
 
-    display = JsonLines(sys.stdout) if args.json else Lines(sys.stdout)
-    unit = Unit(load_config(args.config), display=display, notifier=Notifier.from_environment())
-    install_stop(unit.stop)
-    return 0 if unit.run() else 1
+    if not stderr_is_journal():
+        return run_service(args.config, display=JsonLines(sys.stdout) if args.json else Lines(sys.stdout))
+    try:
+        return run_service(args.config, display=JsonLines(sys.stdout) if args.json else nothing)
+    except HydroearError as error:
+        code, problems = Code.UNIT_FAILED, [str(error)]
+        if isinstance(error, ConfigError):
+            code, problems = Code.CONFIG_BAD, error.problems
+        for problem in problems:
+            logging.getLogger(__name__).error("%s", problem, extra=coded(code))  # noqa: TRY400
+        return error.exit_code
 
 
 def _add_replay(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:

@@ -106,6 +106,10 @@ class Lines:
         self._out.flush()
 
 
+def nothing(_report: Report) -> None:
+    """Show nothing: the journal is told what changes, and nobody watches."""
+
+
 def headline(report: Report, *, colour: bool) -> str:
     """Time, sensor, state, level and score bar of a report, in one line."""
     name = state_name(report.state.value, colour=colour)

@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from hydroear.codes import Code, coded
 from hydroear.config.schema import Config
 from hydroear.errors import BundleError, UsageError
 from hydroear.model.bundle import Bundle, parse_bundle, read_content, write_content
@@ -351,7 +352,12 @@ class SlotStore:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            log.warning("%s: what is installed is forgotten, and the configured bundle runs: %s", path, error)
+            log.warning(
+                "%s: what is installed is forgotten, and the configured bundle runs: %s; install it again",
+                path,
+                error,
+                extra=coded(Code.MODEL_SLOTS_FAIL),
+            )
         return Slots()
 
     def change(self, change: Callable[[Slots], Slots]) -> Slots:

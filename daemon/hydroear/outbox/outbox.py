@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Self, TypeVar
 
+from hydroear.codes import Code, coded
 from hydroear.errors import OutboxError, OutboxOwnedError
 from hydroear.message import Kind, Message, Stored
 
@@ -321,7 +322,13 @@ class Outbox:
             if source.exists():
                 source.replace(target)
         self.set_aside = aside
-        log.error("%s: the queue is damaged (%s); set aside as %s and begun anew", self._path, error, aside.name)
+        log.error(
+            "%s: the queue is damaged (%s); set aside as %s and begun anew",
+            self._path,
+            error,
+            aside.name,
+            extra=coded(Code.OUTBOX_DAMAGED),
+        )
 
 
 def own_queue(path: Path) -> Callable[[], None]:
