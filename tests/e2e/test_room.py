@@ -79,7 +79,7 @@ def health() -> payloads.Health:
     sensor = payloads.SensorHealth(
         "quiet", -40.0, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", evidence=None
     )
-    return payloads.Health(10.0, 1, 0, {}, 0, None, None, None, "cast-iron", {SENSOR: sensor})
+    return payloads.Health(10.0, 1, 0, {}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
 
 
 def heard(state: payloads.SensorState, event_id: str | None = None) -> payloads.State:

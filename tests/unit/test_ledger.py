@@ -74,7 +74,7 @@ def health(scored: int, *, uptime_s: float, condition: Any = "healthy", ailment:
     sensor = SensorHealth(
         "quiet", -40.0, -44.0, scored, 0, 0, 0, 0, 0, None, None, None, condition, ailment, evidence=None
     )
-    whole = Health(uptime_s, 1, 0, {"event": 0}, 0, None, None, None, "cast-iron", {SENSOR: sensor})
+    whole = Health(uptime_s, 1, 0, {"event": 0}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
     return replace(whole, **changes)
 
 
@@ -236,6 +236,20 @@ def test_units_are_listed_by_how_soon_somebody_has_to_look() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("step", "severity"),
+    [("withdrawn", Severity.UNWELL), ("rolled-back", Severity.UNWELL), ("confirmed", Severity.QUIET)],
+)
+def test_a_model_that_a_unit_would_not_keep_is_told_with_the_reason(
+    street: Street, step: Any, severity: Severity
+) -> None:
+    street.say(payloads.Model(step, "spring", 64 * "0", 7, "on sensor hydrant-7 it says the same to all", START, {}))
+    assert street.view().severity is severity
+    told = [trouble for trouble in street.view().troubles if "spring" in trouble]
+    assert bool(told) is (severity is Severity.UNWELL)
+    assert all("says the same to all" in trouble for trouble in told)
+
+
 def test_what_a_unit_says_again_after_an_outage_does_not_overwrite_what_is_newer(street: Street) -> None:
     street.say(state("warning"), 5.0, seq=5)
     assert street.take(*street.message(state("quiet"), 4.0, 9), 6.0, historical=True) == []
@@ -255,7 +269,7 @@ def test_news_counts_whatever_a_clock_says_that_was_set_back(street: Street) -> 
 
 def test_a_sensor_that_was_taken_away_is_gone_and_so_is_a_unit_that_somebody_cleared(street: Street) -> None:
     street.say(birth("hydrant-8"), 5.0)
-    street.say(Health(600.0, 1, 0, {}, 0, None, None, None, "cast-iron", {}), 5.0, seq=1)
+    street.say(Health(600.0, 1, 0, {}, 0, None, None, None, "cast-iron", None, {}), 5.0, seq=1)
     assert [sensor.sensor for sensor in street.view(5.0).sensors] == ["hydrant-8"]
     for topic in ("status", "birth", "health", f"sensor/{SENSOR}/state"):
         street.take(f"{topics.ROOT}/{UNIT}/{topic}", b"", 6.0)

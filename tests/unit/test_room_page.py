@@ -38,7 +38,10 @@ def street(unit: str, sensor: str, state: Any, score: float, level_db: float, **
     own = replace(own, **{key: how[key] for key in ("condition", "ailment") if key in how})
     heard = payloads.State(sensor, state, score, level_db, 0.0, 9, 0, how.get("event_id"), how.get("muted_s"))
     ears = [payloads.SensorBirth(sensor, "microphone", "port:1-1", 16000, (1,), calibrated=True)]
-    health, ago = payloads.Health(9.0, 1, 0, {}, 0, None, None, None, "m", {sensor: own}), how.get("minutes_ago", 1.0)
+    health, ago = (
+        payloads.Health(9.0, 1, 0, {}, 0, None, None, None, "m", None, {sensor: own}),
+        how.get("minutes_ago", 1.0),
+    )
     return [
         said(unit, topics.birth(unit), payloads.Birth({"hydroear": "0.1.0"}, "litert", "cast-iron", ears, [], None)),
         said(unit, topics.health(unit), health, minutes_ago=ago),

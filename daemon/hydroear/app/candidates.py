@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydroear.app.probation import uncalibrated
 from hydroear.app.shadow import Shadow, progress
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import BundleError, HydroearError
 from hydroear.model import Runtime
@@ -129,12 +130,15 @@ class Candidates:
         except HydroearError as error:
             self._withdraw(choice, str(error))
         except Exception as error:  # whatever a candidate does, hearing goes on
-            log.exception("%s: cannot be run", choice.path)
+            log.exception("%s: cannot be run", choice.path, extra=coded(Code.MODEL_WITHDRAWN))
             self._withdraw(choice, f"cannot be run ({type(error).__name__}: {error})")
         else:
             self._save_s = time.monotonic() + SAVE_EVERY_S
             log.warning(
-                "%s: hears beside the model at work, for %d windows", choice.path, self._config.models.shadow_windows
+                "%s: hears beside the model at work, for %d windows",
+                choice.path,
+                self._config.models.shadow_windows,
+                extra=coded(Code.MODEL_COMPARED),
             )
 
     def _end(self, shadow: Shadow) -> None:
@@ -143,7 +147,11 @@ class Candidates:
         if objection:
             self._withdraw(shadow.choice, objection, results)
         elif self._change(shadow.choice, lambda slots: slots.compared(results).shadowed()) is not None:
-            log.warning("%s: stood it beside the model at work; the next start activates it", shadow.choice.path)
+            log.warning(
+                "%s: stood it beside the model at work; the next start activates it",
+                shadow.choice.path,
+                extra=coded(Code.MODEL_COMPARED),
+            )
 
     def _withdraw(self, choice: Choice, reason: str, results: Mapping[str, Any] | None = None) -> None:
         _warn_if_bad(choice, self._change(choice, lambda slots: slots.compared(results or {}).withdrawn(reason)))
@@ -156,7 +164,7 @@ class Candidates:
         try:
             return self._store.change(lambda slots: change(slots) if _is_of(choice, slots) else slots)
         except BundleError as error:
-            log.warning("%s", error)
+            log.warning("%s", error, extra=coded(Code.MODEL_SLOTS_FAIL))
             self._left_alone, self.shadow = choice.model, None
             return None
 
@@ -198,7 +206,7 @@ def _is_of(choice: Choice, slots: Slots) -> bool:
 def _warn_if_bad(choice: Choice, slots: Slots | None) -> None:
     left = slots.get(choice.slot) if slots is not None and choice.slot is not None else None
     if left is not None and left.phase is Phase.BAD:
-        log.error("%s: %s withdrawn: %s", choice.path, left.name, left.reason)
+        log.error("%s: %s withdrawn: %s", choice.path, left.name, left.reason, extra=coded(Code.MODEL_WITHDRAWN))
 
 
 def _rounded(value: float | None) -> float | None:

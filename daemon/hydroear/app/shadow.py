@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.probation import SLOW_WINDOWS
 from hydroear.audio import Block, Gap
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.decide.comparison import Comparison, Look
 from hydroear.errors import BundleError, HydroearError
@@ -104,7 +105,7 @@ class Shadow:
             except HydroearError as error:
                 self.failure = str(error)
             except Exception as error:
-                log.exception("%s: fails beside the model at work", self.choice.path)
+                log.exception("%s: fails beside the model at work", self.choice.path, extra=coded(Code.MODEL_WITHDRAWN))
                 self.failure = f"fails ({type(error).__name__}: {error})"
 
     def results(self) -> dict[str, Any]:

@@ -627,6 +627,9 @@ def _ailments(unit: _Unit) -> list[str]:
     if selftest is not None:
         failed = (stage for stage in selftest.stages if stage.result == "fail")
         troubles += [f"self-test, {stage.stage}: {stage.measured}; {stage.fix}".rstrip("; ") for stage in failed]
+    model = unit.last(said.Model, "model")
+    if model is not None and model.step in ("withdrawn", "rolled-back"):
+        troubles.append(f"the model {model.name} was {model.step.replace('-', ' ')}: {model.reason}")
     return troubles
 
 

@@ -149,6 +149,14 @@ class SelfTest(Said):
     stages: tuple[Stage, ...] = ()
 
 
+class Model(Said):
+    """What became of an installed bundle, the last time that anything did."""
+
+    step: payloads.ModelStep
+    name: str
+    reason: str = ""
+
+
 class Reply(Said):
     """What became of a request."""
 
@@ -178,6 +186,7 @@ FORMS: Mapping[str, type[Said]] = {
     "state": State,
     "event": Event,
     "selftest": SelfTest,
+    "model": Model,
     "reply": Reply,
     "clip": Clip,
 }
@@ -214,7 +223,7 @@ def address(topic: str) -> Address | None:
     if not topic.startswith(_ROOT) or not re.fullmatch(NAME_PATTERN, unit):
         raise UnreadableError("not a topic of a unit")
     match rest.split("/"):
-        case ["status" | "birth" | "health" | "selftest" as kind]:
+        case ["status" | "birth" | "health" | "selftest" | "model" as kind]:
             return Address(unit, kind, "")
         case ["sensor", sensor, "state"] if re.fullmatch(NAME_PATTERN, sensor):
             return Address(unit, "state", sensor)
