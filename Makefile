@@ -3,6 +3,8 @@
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 FUZZ_CASES ?= 10000
+# Most tests wait for sound, brokers and processes: three files at a time take half as long on two cores.
+AT_ONCE ?= --numprocesses 3 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -22,7 +24,7 @@ test: ## Run every test; installs Debian packages (as root, or with sudo)
 	tests/install-debian-packages.sh
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/parity # a process of its own: TensorFlow's interpreter would take tflite-runtime's place
-	$(BIN)/python -m pytest --ignore tests/parity
+	$(BIN)/python -m pytest --ignore tests/parity $(AT_ONCE)
 
 test-service: ## Boot units under systemd and cut their power, stop their clocks and brokers; needs root, takes minutes
 	tests/install-debian-packages.sh
