@@ -227,6 +227,20 @@ def read_content(path: Path) -> bytes:
     return content
 
 
+def read_manifest(path: Path) -> str:
+    """The manifest of a bundle as it stands there, unchecked: to be shown, not to be believed.
+
+    Raises
+    ------
+    BundleError
+        If the file cannot be read, or has none.
+    """
+    archive = Archive(read_content(path), path, _LIMITS)
+    if _MANIFEST not in archive:
+        raise _no_bundle(path)
+    return archive.read(_MANIFEST).decode(errors="replace")
+
+
 def parse_bundle(content: bytes, where: object, trusted: Sequence[PublicKey] = ()) -> Bundle:
     """Understand the bytes of a bundle's file, and check every part of it.
 
