@@ -95,8 +95,9 @@ def add_environment(tree: Path, target: Target, found: Iterable[Path]) -> None:
     shutil.rmtree(site / "bin")
     for origin in site.glob("*.dist-info/direct_url.json"):  # names the folder in which this was built
         origin.unlink()
-    for tests in [*site.glob("numpy/**/tests"), *site.glob("scipy/**/tests")]:
-        shutil.rmtree(tests)
+    unused = [*site.glob("numpy/**/tests"), *site.glob("scipy/**/tests"), *site.rglob("__pycache__")]
+    for folder in unused:
+        shutil.rmtree(folder)
     version = f"version = {target.release.python}"
     write(prefix / "pyvenv.cfg", f"home = /usr/bin\ninclude-system-site-packages = false\n{version}\n")
     (prefix / "bin").mkdir()
