@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,14 @@ def test_the_manager_receives_each_assignment(manager: tuple[socket.socket, str]
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": address})
     notifier.ready("hearing pipe\nand valve")
     notifier.status("leak at pipe")
+    notifier.reloading()
     notifier.watchdog()
     notifier.stopping()
-    assert [end.recv(1000) for _ in range(4)] == [
+    received = [end.recv(1000) for _ in range(5)]
+    reloading, _, began_us = received.pop(2).partition(b"\nMONOTONIC_USEC=")
+    assert reloading == b"RELOADING=1"
+    assert 0.0 <= time.monotonic() - 1e-6 * int(began_us) < 60.0
+    assert received == [
         b"READY=1\nSTATUS=hearing pipe and valve",
         b"STATUS=leak at pipe",
         b"WATCHDOG=1",

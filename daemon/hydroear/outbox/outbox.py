@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
+from hydroear.codes import Code, coded
 from hydroear.errors import OutboxError, OutboxOwnedError
 from hydroear.message import Kind, Message, Stored
 
@@ -322,7 +323,13 @@ class Outbox:
             if source.exists():
                 source.replace(target)
         self.set_aside = aside
-        log.error("%s: the queue is damaged (%s); set aside as %s and begun anew", self._path, error, aside.name)
+        log.error(
+            "%s: the queue is damaged (%s); set aside as %s and begun anew",
+            self._path,
+            error,
+            aside.name,
+            extra=coded(Code.OUTBOX_DAMAGED),
+        )
 
 
 @dataclass(frozen=True)

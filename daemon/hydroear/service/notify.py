@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from hydroear.codes import Code, coded
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +52,10 @@ class Notifier:
         """A window was scored."""
         self._send("WATCHDOG=1")
 
+    def reloading(self) -> None:
+        """The configuration is being read again, until the next :meth:`ready`."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
     def stopping(self) -> None:
         """Shutdown has begun."""
         self._send("STOPPING=1")
@@ -61,7 +68,7 @@ class Notifier:
             try:
                 manager.sendto(message.encode(), address)
             except OSError as error:  # a unit must hear on when its manager does not
-                _log.warning("cannot notify systemd at %s: %s", self.address, error)
+                _log.warning("cannot notify systemd at %s: %s", self.address, error, extra=coded(Code.MANAGER_AWAY))
 
 
 def _line(text: str) -> str:
