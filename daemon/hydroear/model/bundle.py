@@ -58,7 +58,8 @@ class Golden:
     kinds
         What each window is: ``normal`` or ``leak``.
     errors
-        Reconstruction error of each window, by runtime name: interpreters round int8 differently.
+        Reconstruction error of each window, by the name of the runtime with its fast kernels on x86-64, and for
+        ``reference`` kernels, which all runtimes have: see :class:`hydroear.model.Kernels`.
     """
 
     audio: NDArray[np.int16]
