@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(verbs, common)
     _add_calibrate(verbs, common)
     _add_selftest(verbs, common)
+    _add_support(verbs, common)
     _add_watch(verbs, common)
     _add_devices(verbs, common)
     _add_record(verbs, common)
@@ -362,7 +363,36 @@ def _add_selftest(verbs: argparse._SubParsersAction[argparse.ArgumentParser], co
 def _selftest(args: argparse.Namespace) -> int:
     from hydroear.selftest.cli import run
 
-    return run(args.config, as_json=args.json, sensor=args.sensor, tap=args.tap)
+    return run(args.config, machine_readable=args.json, sensor=args.sensor, tap=args.tap)
+
+
+def _add_support(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    support = verbs.add_parser(
+        "support",
+        parents=[common],
+        help="gather what somebody far away needs to understand the unit, without secrets",
+        description="Gather logs, the configuration, the self-test, the health and the versions of a unit, without "
+        "passwords and keys, into one archive. What cannot be had is named in its index.",
+    )
+    support.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=Path("/etc/hydroear/config.yaml"),
+        metavar="FILE",
+        help="configuration of the unit (default %(default)s)",
+    )
+    support.add_argument(
+        "--out", type=Path, metavar="FILE", help="the archive (default ./hydroear-support-UNIT-TIME.tar.gz)"
+    )
+    support.add_argument("--json", action="store_true", help="tell as JSON what is in it")
+    support.set_defaults(func=_support)
+
+
+def _support(args: argparse.Namespace) -> int:
+    from hydroear.app.support import run
+
+    return run(args.config, out=args.out, machine_readable=args.json)
 
 
 def _add_watch(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
