@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bundle test fuzz firmware lint bench constraints clean
+.PHONY: help demo demo-bundle test fuzz firmware test-firmware lint bench constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -22,15 +22,17 @@ test: ## Run every test; installs Debian packages (as root, or with sudo)
 	tests/install-debian-packages.sh
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/parity # a process of its own: TensorFlow's interpreter would take tflite-runtime's place
-	$(BIN)/python -m pytest --ignore tests/parity
+	$(BIN)/python -m pytest --ignore tests/parity --ignore tests/firmware
 
 fuzz: $(VENV)/.installed-dev ## Feed FUZZ_CASES damaged inputs to each test that takes them
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m fuzz --timeout 0 --hypothesis-show-statistics
 
 firmware: ## Cross-compile the firmware's codec and example, print their sizes, test them under sanitizers
-	tests/install-debian-packages.sh cppcheck gcc gcc-arm-none-eabi libc6-dev make python3
+	tests/install-debian-packages.sh cppcheck gcc gcc-arm-none-eabi libc6-dev make python3 qemu-system-arm
 	@$(MAKE) --no-print-directory -C firmware_bridge/c
 
+test-firmware: firmware $(VENV)/.installed-dev ## Test the example firmware on an emulated microcontroller
+	$(BIN)/python -m pytest tests/firmware
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
