@@ -3,14 +3,16 @@
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 FUZZ_CASES ?= 10000
+# Most tests wait for sound, brokers and processes: three files at a time take half as long on two cores.
+AT_ONCE ?= --numprocesses 3 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bundle test test-service fuzz lint bench constraints clean
+.PHONY: help demo demo-bundle test test-service fuzz firmware lint bench constraints clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed-demo ## Watch a unit hear a simulated leak and raise one alarm over MQTT
 	$(BIN)/hydroear-train demo
@@ -22,7 +24,7 @@ test: ## Run every test; installs Debian packages (as root, or with sudo)
 	tests/install-debian-packages.sh
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/parity # a process of its own: TensorFlow's interpreter would take tflite-runtime's place
-	$(BIN)/python -m pytest --ignore tests/parity
+	$(BIN)/python -m pytest --ignore tests/parity $(AT_ONCE)
 
 test-service: ## Boot units under systemd and cut their power, stop their clocks and brokers; needs root, takes minutes
 	tests/install-debian-packages.sh
@@ -31,6 +33,11 @@ test-service: ## Boot units under systemd and cut their power, stop their clocks
 
 fuzz: $(VENV)/.installed-dev ## Feed FUZZ_CASES damaged inputs to each test that takes them
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m fuzz --timeout 0 --hypothesis-show-statistics
+
+firmware: ## Cross-compile the firmware's codec and example, print their sizes, test them under sanitizers
+	tests/install-debian-packages.sh cppcheck gcc gcc-arm-none-eabi libc6-dev make python3
+	@$(MAKE) --no-print-directory -C firmware_bridge/c
+
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -46,7 +53,7 @@ constraints: ## Pin the newest versions anew, for every interpreter of PYTHONS
 	mv constraints.new constraints.txt
 
 clean: ## Remove what these commands made, but no trained models
-	rm -rf $(VENV) build dist demo-out constraints.new .*_cache .hypothesis
+	rm -rf $(VENV) build dist demo-out firmware_bridge/c/build constraints.new .*_cache .hypothesis
 	find daemon train firmware_bridge tests -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp an extra: what `make demo` installed is added to by `make test`, and neither installs

@@ -53,6 +53,18 @@ def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> N
     assert notifier == Notifier()
 
 
+def test_a_manager_that_hangs_does_not_stop_the_unit(
+    manager: tuple[socket.socket, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, address = manager
+    notifier = Notifier(address)
+    begun_s = time.monotonic()
+    while not caplog.text:
+        notifier.watchdog()
+        assert time.monotonic() - begun_s < 30.0
+    assert "timed out" in caplog.text
+
+
 def test_a_manager_that_went_away_does_not_stop_the_unit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Notifier(str(tmp_path / "gone")).watchdog()
     assert "gone" in caplog.text

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
@@ -103,6 +103,25 @@ class _Call:
     attempt: Attempt
     accepted: bool = False
     answer_by_s: float | None = None
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+    _dialled: bool = False
+    _over: bool = False
+
+    def dialled(self) -> None:
+        """Dialling has ended, in whatever way."""
+        with self._mutex:
+            self._dialled = True
+            over = self._over
+        if over:
+            hang_up(self.client)
+
+    def end(self) -> None:
+        """Hang up, once dialling has ended: a client that two threads start and stop at once is not ended."""
+        with self._mutex:
+            self._over = True
+            dialled = self._dialled
+        if dialled:
+            hang_up(self.client)
 
     @property
     def address(self) -> Address:
@@ -236,8 +255,7 @@ class Link:
         else:
             client.loop_start()
             self._post(call, partial(self._on_dialled, call))
-            if self._call is not call:
-                hang_up(client)
+        call.dialled()
 
     # On paho's thread.
 
@@ -407,7 +425,7 @@ class Link:
         self._hand_over_at_s = None
         self._status = replace(self._status, connected=False)
         if call is not None:
-            hang_up(call.client)
+            call.end()
 
     def _publish(self, message: Message, number: int | None = None) -> None:
         assert self._call is not None

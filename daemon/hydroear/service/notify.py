@@ -13,6 +13,11 @@ from hydroear.codes import Code, coded
 
 _log = logging.getLogger(__name__)
 
+PATIENCE_S = 1.0
+"""How long a manager may be busy with what it was told before: it takes ten messages and no more (unix(7))."""
+WATCHDOG_PATIENCE_S = 0.1
+"""The same for what is told with each window; another follows, and nothing is heard meanwhile."""
+
 
 @dataclass(frozen=True)
 class Notifier:
@@ -50,7 +55,7 @@ class Notifier:
 
     def watchdog(self) -> None:
         """A window was scored."""
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", WATCHDOG_PATIENCE_S)
 
     def reloading(self) -> None:
         """The configuration is being read again, until the next :meth:`ready`."""
@@ -60,11 +65,12 @@ class Notifier:
         """Shutdown has begun."""
         self._send("STOPPING=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, patience_s: float = PATIENCE_S) -> None:
         if not self.address:
             return
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.settimeout(patience_s)
             try:
                 manager.sendto(message.encode(), address)
             except OSError as error:  # a unit must hear on when its manager does not
