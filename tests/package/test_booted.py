@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from box import SERVICE, Box, why_not
+from box import ROOT, SERVICE, Box, why_not
 from debian import package
 from hydroear.model import SHIPPED_BUNDLE
 
@@ -106,3 +107,27 @@ def test_the_service_follows_the_package(box: BareBox, deb: Path, tmp_path: Path
     assert box.show("LoadState") == "not-found"
     assert not any((box.root / "var/lib" / name).exists() for name in ("hydroear", "private/hydroear"))
     assert not (box.root / "etc/hydroear").exists()
+
+
+def test_the_script_installs_what_the_package_does(box: BareBox) -> None:
+    source = box.root / "srv/hydroear"
+    ignored = shutil.ignore_patterns(".git", ".venv", "build", "dist", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    script = ("env", "PYTHON=/usr/bin/python3", "/srv/hydroear/systemd/install.sh")
+    assert "systemctl start hydroear" in box.run(*script)
+    assert state(box) == ("enabled", "inactive")
+    configure(box)
+    box.run("systemctl", "start", SERVICE)
+    box.wait_until_ready()
+    first = box.main_pid()
+    assert box.run(*script).endswith("hydroear runs\n")
+    box.wait_until_ready()
+    assert box.main_pid() != first
+    assert box.run("/usr/local/bin/hydroear", "--version").startswith("hydroear ")
+    box.run("/srv/hydroear/systemd/uninstall.sh")
+    assert (box.root / "etc/hydroear/config.yaml").exists()
+    for _ in range(2):
+        box.run("/srv/hydroear/systemd/uninstall.sh", "--purge")
+    assert box.show("LoadState") == "not-found"
+    for gone in ("etc/hydroear", "opt/hydroear", "var/lib/private/hydroear", "usr/local/bin/hydroear"):
+        assert not (box.root / gone).exists()
