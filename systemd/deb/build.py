@@ -86,6 +86,8 @@ def add_environment(tree: Path, target: Target, found: Iterable[Path]) -> None:
         "--no-deps",
         "--no-index",
         "--no-compile",
+        # pip holds what wheels require against the Python it runs on; they are listed for that of the target.
+        "--ignore-requires-python",
         "--target",
         str(site),
         *target.pip_options,
