@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -73,6 +74,11 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         time.sleep(0.001)
 
 
+def compiled_files(folder: Path) -> list[Path]:
+    """The compiled modules in a folder that may change meanwhile."""
+    return [Path(where) / name for where, _, names in os.walk(folder) for name in names if name.endswith(".pyc")]
+
+
 def test_it_installs_offline_and_is_left_without_a_trace(debian: Debian, deb: Path) -> None:
     said = debian.dpkg("--install", deb)
     assert 'see that "hydroear selftest -c /etc/hydroear/config.yaml" passes' in said
@@ -141,11 +147,11 @@ def test_a_power_cut_while_it_is_set_up_is_mended_by_dpkg(debian: Debian, deb: P
     shutil.copy(deb, debian.path / "tmp")
     process = debian.start("dpkg", "--install", f"/tmp/{deb.name}")
     compiled = debian.path / "opt/hydroear/lib"
-    wait_for(lambda: next(compiled.rglob("*.pyc"), None) if compiled.exists() else None, process)
+    wait_for(lambda: compiled_files(compiled), process)
     power_cut(process)
     assert debian.status() == "install ok half-configured"
     # As a file is that was about to be written.
-    half = next(compiled.rglob("*.pyc"))
+    half = compiled_files(compiled)[0]
     half.write_bytes(half.read_bytes()[:40])
     debian.dpkg("--configure", "--pending")
     assert debian.status() == "install ok installed"
