@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bundle test test-service fuzz firmware test-firmware lint bench constraints clean
+.PHONY: help demo demo-bundle test test-service test-package fuzz firmware test-firmware lint bench deb wheels constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,11 @@ test-service: ## Boot units under systemd and cut their power, stop their clocks
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "service or not service" -s -v tests/service
 
+test-package: ## Install the packages in Debian roots, also in emulated ones; needs root, the network and many minutes
+	tests/install-debian-packages.sh debootstrap libportaudio2 make mosquitto qemu-user-static systemd systemd-container
+	@$(MAKE) --no-print-directory $(VENV)/.installed-dev deb
+	$(BIN)/python -m pytest -m package -s -v tests/package
+
 fuzz: $(VENV)/.installed-dev ## Feed FUZZ_CASES damaged inputs to each test that takes them
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m fuzz --timeout 0 --hypothesis-show-statistics
 
@@ -49,6 +54,12 @@ lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 
 bench: $(VENV)/.installed-dev ## Measure speed and memory
 	$(BIN)/python tests/bench/bench.py
+
+deb: $(BIN)/pip ## Build the Debian packages of a unit, for Bookworm and Trixie, amd64 and arm64, into dist/
+	$(BIN)/python systemd/deb/build.py
+
+wheels: $(VENV)/.installed-dev ## List the wheels of the packages anew, from pyproject.toml and constraints.txt
+	$(BIN)/python systemd/deb/resolve.py
 
 constraints: ## Pin the newest versions anew, for every interpreter of PYTHONS
 	$(PYTHON) .ci/constraints.py $(PYTHONS) > constraints.new

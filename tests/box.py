@@ -135,10 +135,8 @@ class Box:
         """Switch it on, with further options of systemd-nspawn; return when it runs."""
         cgroups = self._make_cgroups()
         script = "".join(f"echo $$ > '{group}/cgroup.procs' && " for group in cgroups)
-        binds = [f"--bind-ro={ROOT}:{SOURCE}", f"--bind-ro={sysconfig.get_path('purelib')}:{_PACKAGES}"]
-        binds.append(f"--bind-ro={sys.base_prefix}:{PYTHON}")
         command = ["systemd-nspawn", "--quiet", "-D", self.root, "-M", self._name, "--register=no", "--keep-unit"]
-        command += ["--console=pipe", "--kill-signal=SIGRTMIN+3", "--link-journal=no", *binds, *options]
+        command += ["--console=pipe", "--kill-signal=SIGRTMIN+3", "--link-journal=no", *self._binds(), *options]
         command.append("--boot")
         with (self._folder / "console.log").open("ab") as log:
             self._nspawn = subprocess.Popen(
@@ -235,6 +233,11 @@ class Box:
         (self.root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")  # the journal's, the same over power cuts
         shutil.rmtree(self.root / "var/log/journal", ignore_errors=True)
         (self.root / "var/log/journal").mkdir()
+
+    def _binds(self) -> list[str]:
+        """Options of systemd-nspawn that show it folders of this machine."""
+        folders = {ROOT: SOURCE, sysconfig.get_path("purelib"): _PACKAGES, sys.base_prefix: PYTHON}
+        return [f"--bind-ro={outside}:{inside}" for outside, inside in folders.items()]
 
     def _install(self) -> None:
         """Lay out the files of an installation: the interpreter and the packages of the tests are those of the unit."""

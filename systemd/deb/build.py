@@ -30,10 +30,9 @@ EXAMPLE = "config.example.yaml"
 
 # Where the files of systemd/ go, by how their names end.
 FOLDERS = {
-    **dict.fromkeys((".service", ".timer", ".socket", ".path", ".target", ".slice"), "usr/lib/systemd/system"),
-    ".rules": "usr/lib/udev/rules.d",
-    ".sysusers.conf": "usr/lib/sysusers.d",
-    ".tmpfiles.conf": "usr/lib/tmpfiles.d",
+    ".service": "usr/lib/systemd/system",
+    ".timer": "usr/lib/systemd/system",
+    ".catalog": "usr/lib/systemd/catalog",
     ".example.yaml": "usr/share/hydroear",
     ".acl.example": "usr/share/hydroear",
     ".md": "usr/share/doc/hydroear",
@@ -87,6 +86,8 @@ def add_environment(tree: Path, target: Target, found: Iterable[Path]) -> None:
         "--no-deps",
         "--no-index",
         "--no-compile",
+        # pip holds what wheels require against the Python it runs on; they are listed for that of the target.
+        "--ignore-requires-python",
         "--target",
         str(site),
         *target.pip_options,
@@ -116,9 +117,8 @@ def add_system_files(tree: Path) -> list[str]:
     for file in sorted(path for path in (ROOT / "systemd").iterdir() if path.is_file()):
         if file.name in NOT_PACKAGED:
             continue
-        place = tree / folder_of(file.name) / installed_name(file.name)
-        write(place, file.read_text())
-        if place.parent.name == "system" and "\n[Install]" in file.read_text() and "@" not in file.name:
+        write(tree / folder_of(file.name) / file.name, file.read_text())
+        if "\n[Install]\n" in file.read_text():
             enabled.append(file.name)
     write(tree / CONFFILE, (ROOT / "systemd" / EXAMPLE).read_text())
     return enabled
@@ -136,13 +136,6 @@ def folder_of(name: str) -> str:
         if name.endswith(suffix):
             return folder
     raise ValueError(f"systemd/{name}: say in {Path(__file__).name} where it goes")
-
-
-def installed_name(name: str) -> str:
-    """``hydroear.sysusers.conf`` is ``hydroear.conf`` in a folder of its own."""
-    for kind in (".sysusers.conf", ".tmpfiles.conf"):
-        name = name.replace(kind, ".conf")
-    return name
 
 
 def add_documents(tree: Path) -> None:

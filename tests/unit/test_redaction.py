@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hydroear.app import redaction
 from hydroear.app.redaction import REMOVED, Redactor, presentable, read_tree, secrets_of
 
 EXAMPLE = Path(__file__).parents[2] / "systemd/config.example.yaml"
@@ -62,7 +63,10 @@ def test_values_of_unknown_settings_and_arguments_of_programs_are_not_shown() ->
     }
 
 
-def test_every_place_that_may_hold_a_secret_is_searched(tmp_path: Path) -> None:
+def test_every_place_that_may_hold_a_secret_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "CREDENTIALS", tmp_path / "credstore")
+    (tmp_path / "credstore").mkdir()
+    (tmp_path / "credstore/hydroear.mqtt_password").write_text("of-the-store\n")
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     (credentials / "mqtt_password").write_text("of-the-file\n")
@@ -86,8 +90,8 @@ sensors:
     (tmp_path / "config.yaml").write_text(text)
     redact = Redactor(secrets_of(tmp_path / "config.yaml", text))
     secrets = [
-        "of-the-file", "of-another-credential", "for-load-credential", "of-the-old-one", "of-a-comment", "of-the-url",
-        "of-a-misspelling", "of-cmd", "--key=of-an-option",
+        "of-the-file", "of-the-store", "of-another-credential", "for-load-credential", "of-the-old-one",
+        "of-a-comment", "of-the-url", "of-a-misspelling", "of-cmd", "--key=of-an-option",
     ]  # fmt: skip
     for secret in secrets:
         assert redact(secret) == REMOVED, secret

@@ -23,6 +23,9 @@ SHORTEST = 4
 SHORTEST_ARGUMENT = 8
 """Of an argument of a program that is looked for; shorter ones are names of formats, rates and the like."""
 
+CREDENTIALS = Path("/etc/credstore")
+"""Where the service's secrets are, see LoadCredential in hydroear.service."""
+
 _CREDENTIAL_BYTES = 1 << 16
 """Files beside a configuration that are larger are no passwords, keys or certificates."""
 
@@ -129,6 +132,8 @@ def secrets_of(path: Path, text: str) -> set[str]:
     named = [path.parent / value for key, value in _scalars(tree) if key in _FILES]
     for folder in {path.parent, *(file.parent for file in named)}:
         found |= {secret for file in _files(folder) if file != path for secret in _secrets_in_file(file)}
+    for file in CREDENTIALS.glob("hydroear.*"):
+        found |= set(_secrets_in_file(file))
     return found - {value for _, value in _scalars(presentable(tree))}
 
 
