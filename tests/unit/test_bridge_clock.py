@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
 from hydroear_bridge.clock import DeviceClock, Exchange
 
 BOOT_S = 5000.0
