@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from hydroear_bridge.account import Account, Entry, FramesLost, Restart, SamplesLost, Stale
-from hydroear_bridge.frames import Audio, AudioFlags, Frame, Hello, Uninterpreted
+from hydroear_bridge.frames import Audio, AudioFlags, Body, Frame, Hello, Uninterpreted
 from hydroear_bridge.link import BadFrame, Decoder
 
 Event = Frame | BadFrame | Entry
@@ -101,7 +102,7 @@ def describe(event: Event) -> str:
             return f"stale frame {sequence}: a repeat, or of a boot not announced"
 
 
-def _content(body: Hello | Audio | Uninterpreted) -> str:
+def _content(body: Body) -> str:
     match body:
         case Audio():
             level = level_db(body)
@@ -113,9 +114,30 @@ def _content(body: Hello | Audio | Uninterpreted) -> str:
             )
         case Hello():
             names = [name for name in (body.model, body.hardware, body.firmware) if name]
-            return ", ".join([f"HELLO boot {body.boot_id:08x}", f"uid {body.uid.hex() or 'none'}", *map(repr, names)])
+            sensors = [f"{len(body.sensors)} sensors"] if body.sensors else []
+            who = [f"HELLO boot {body.boot_id:08x}", f"uid {body.uid.hex() or 'none'}", *map(repr, names)]
+            return ", ".join(who + sensors)
         case Uninterpreted():
             return f"type 0x{body.frame_type:02x}, {len(body.payload)} bytes not interpreted"
+        case _:
+            return f"{body.TYPE.name} {_told(body)}".rstrip()
+
+
+def _told(record: Any) -> str:
+    return ", ".join(f"{field.name} {_shown(getattr(record, field.name))}" for field in fields(record))
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bytes():
+            return f"{len(value)} bytes"
+        case str():
+            return repr(value)
+        case tuple():
+            return f"[{'; '.join(map(_told, value))}]"
+        case enum.Enum():
+            return value.name.lower()
+    return str(value)
 
 
 def as_json(event: Event) -> dict[str, Any]:
@@ -142,7 +164,7 @@ def as_json(event: Event) -> dict[str, Any]:
     return {"kind": kind, **asdict(event)}
 
 
-def _content_json(body: Hello | Audio | Uninterpreted) -> dict[str, Any]:
+def _content_json(body: Body) -> dict[str, Any]:
     match body:
         case Audio():
             return {
@@ -154,12 +176,16 @@ def _content_json(body: Hello | Audio | Uninterpreted) -> dict[str, Any]:
                 "channels": body.channels,
                 "gain_db": body.gain_centidb / 100,
                 "audio_flags": _flag_names(body.flags),
+                "temperature_c": None if body.temperature_centicelsius is None else body.temperature_centicelsius / 100,
                 "level_db": level_db(body),
             }
         case Hello():
             return {"type": "hello", **asdict(body), "uid": body.uid.hex()}
         case Uninterpreted():
             return {"type": f"0x{body.frame_type:02x}", "payload": body.payload.hex()}
+        case _:
+            told = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(body).items()}
+            return {"type": body.TYPE.name.lower(), **told}
 
 
 def _flag_names(flags: AudioFlags) -> list[str]:

@@ -9,24 +9,71 @@ import sys
 import zlib
 
 from cobs import cobs
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from hydroear_bridge.errors import FrameError
-from hydroear_bridge.frames import Audio, AudioFlags, Frame, Hello, SampleFormat, Uninterpreted
+from hydroear_bridge.frames import (
+    Audio,
+    AudioFlags,
+    Capabilities,
+    Event,
+    Frame,
+    FrameType,
+    Hello,
+    Log,
+    RecData,
+    RecErase,
+    RecList,
+    Recording,
+    RecRead,
+    Result,
+    SampleFormat,
+    Selftest,
+    Sensor,
+    SensorStatus,
+    Set,
+    Start,
+    Status,
+    Stop,
+    Time,
+    Uninterpreted,
+)
 from hydroear_bridge.link import MAX_STUFFED, BadFrame, Decoder, decode, encode
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+U8, U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
+FRACTIONS = st.floats(0, allow_infinity=False, width=32)
+SENSORS = st.builds(
+    Sensor,
+    stream=st.integers(1, 255),
+    kind=U8,
+    unit=U8,
+    adc_bits=U8,
+    sensitivity_v_per_unit=FRACTIONS,
+    full_scale_units=FRACTIONS,
+    channels=st.integers(1, 255),
+    formats=st.sets(st.sampled_from(SampleFormat)).map(lambda formats: tuple(sorted(formats))),
+    rates_millihz=st.lists(st.integers(1, 2**32 - 1), max_size=9).map(tuple),
+    gains_centidb=st.lists(st.integers(-(2**15), 2**15 - 1), max_size=9).map(tuple),
+)
 HELLOS = st.builds(
     Hello,
-    boot_id=st.integers(0, 2**32 - 1),
+    boot_id=U32,
     protocol_max=st.integers(1, 255),
     max_payload=st.integers(0, 8192),
     uid=st.binary(max_size=255),
     model=NAMES,
     hardware=NAMES,
     firmware=NAMES,
+    capabilities=U32.map(Capabilities),
+    sensors=st.lists(SENSORS, max_size=3).map(tuple),
 )
+
+
+MAYBE_TEMPERATURE = st.none() | st.integers(-(2**15) + 1, 2**15 - 1)
 
 
 @st.composite
@@ -42,7 +89,62 @@ def audios(draw: st.DrawFn) -> Audio:
         channels=channels,
         gain_centidb=draw(st.integers(-(2**15), 2**15 - 1)),
         flags=AudioFlags(draw(st.integers(0, 255))),
+        temperature_centicelsius=draw(MAYBE_TEMPERATURE),
     )
+
+
+TIMES = st.builds(Time, receiver_sent_us=U64, device_received_us=U64, device_sent_us=U64) | st.builds(
+    Time, receiver_sent_us=U64, utc_offset_us=st.integers(-(2**63), 2**63 - 1), uncertainty_us=st.integers(0, 2**32 - 2)
+)
+REQUESTS = st.one_of(
+    st.builds(
+        Start,
+        rate_millihz=st.integers(1, 2**32 - 1),
+        sample_format=st.sampled_from(SampleFormat),
+        count=U16,
+        gain_centidb=MAYBE_TEMPERATURE,
+    ),
+    st.just(Stop()),
+    st.builds(Set, parameter=U16, value=st.integers(-(2**31), 2**31 - 1)),
+    st.just(Selftest()),
+    st.builds(Result, request_sequence=U32, request_type=U8, code=U8, value=st.integers(-(2**63), 2**63 - 1)),
+)
+MAYBE_U16 = st.none() | st.integers(0, 2**16 - 2)
+REPORTS = st.one_of(
+    st.builds(
+        Status,
+        battery_mv=MAYBE_U16,
+        supply_mv=MAYBE_U16,
+        temperature_centicelsius=MAYBE_TEMPERATURE,
+        humidity_centipercent=MAYBE_U16,
+        frames_dropped=U32,
+        charge_percent=st.none() | st.integers(0, 100),
+        reset_cause=U8,
+        sensors=st.lists(
+            st.builds(
+                SensorStatus, stream=st.integers(1, 255), adc_overruns=U32, drops=U32, clips=U32, rms=U32, peak=U32
+            ),
+            max_size=3,
+        ).map(tuple),
+    ),
+    st.builds(Event, time_us=U64, number=U32, event=U16, begun=st.booleans(), value=st.integers(-(2**31), 2**31 - 1)),
+    st.builds(Log, level=U8, text=TEXT),
+)
+RECORDINGS = st.builds(
+    Recording,
+    recording=U32,
+    size=U64,
+    crc32=U32,
+    start_utc_us=st.none() | st.integers(1, 2**64 - 1),
+    duration_ms=U32,
+    state=U8,
+)
+STORE = st.one_of(
+    st.builds(RecList, from_recording=U32, recordings=st.lists(RECORDINGS, max_size=5).map(tuple)),
+    st.builds(RecRead, recording=U32, offset=U64, length=U32),
+    st.builds(RecData, recording=U32, offset=U64, data=st.binary(min_size=1, max_size=600)),
+    st.builds(RecErase, recording=U32, crc32=U32),
+)
 
 
 OTHERS = st.builds(Uninterpreted, frame_type=st.integers(0x80, 0xFF), payload=st.binary(max_size=600))
@@ -50,7 +152,7 @@ FRAMES = st.builds(
     Frame,
     sequence=st.integers(0, 2**32 - 1),
     device_time_us=st.integers(0, 2**64 - 1),
-    body=st.one_of(HELLOS, audios(), OTHERS),
+    body=st.one_of(HELLOS, TIMES, REQUESTS, audios(), REPORTS, STORE, OTHERS),
     stream=st.integers(0, 255),
     flags=st.integers(0, 15),
 )
@@ -63,6 +165,7 @@ def test_every_frame_survives_the_wire(frame: Frame) -> None:
     assert decode(wire[:-1]) == frame
 
 
+@fuzz(100)
 @given(st.lists(st.one_of(FRAMES.map(encode), st.binary(max_size=40)), max_size=8), st.data())
 def test_a_stream_split_in_any_way_gives_the_same(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(parts)
@@ -79,6 +182,7 @@ def test_a_stream_split_in_any_way_gives_the_same(parts: list[bytes], data: st.D
         assert decoder.pending == whole.pending
 
 
+@fuzz(100)
 @given(st.lists(FRAMES, min_size=3, max_size=8), st.binary(max_size=30), st.data())
 def test_damage_costs_only_the_frames_it_touches(frames: list[Frame], garbage: bytes, data: st.DataObject) -> None:
     """Bytes altered, inserted or removed anywhere: all other frames arrive, and none that was not sent."""
@@ -107,14 +211,28 @@ def test_a_frame_with_a_wrong_checksum_is_never_given(frame: Frame, data: st.Dat
     assert received == [BadFrame("checksum does not match", 1, len(stuffed)), frame]
 
 
-@settings(max_examples=500)
+@fuzz(500)
 @given(
-    st.sampled_from([b"", b"\x01", b"\x01\x01\x00", b"\x01\x10\x00", b"\x02\x10\x00"]),
+    st.sampled_from([b"", b"\x01", b"\x02\x10\x00", *(bytes([1, kind, 0]) for kind in FrameType)]),
     st.binary(max_size=80),
 )
 def test_nonsense_with_a_right_checksum_is_a_frame_or_an_error(start: bytes, rest: bytes) -> None:
     """Firmware with a mistake in it must not bring the receiver down."""
-    plain = start + rest
+    check_nonsense(start + rest)
+
+
+@fuzz(300)
+@given(FRAMES, st.data())
+def test_frames_with_other_bytes_in_them_under_a_right_checksum_are_frames_or_errors(
+    frame: Frame, data: st.DataObject
+) -> None:
+    plain = frame.to_bytes()
+    first = data.draw(st.integers(0, len(plain)))
+    end = data.draw(st.integers(first, min(first + 8, len(plain))))
+    check_nonsense(plain[:first] + data.draw(st.binary(max_size=8)) + plain[end:])
+
+
+def check_nonsense(plain: bytes) -> None:
     try:
         frame = decode(cobs.encode(plain + zlib.crc32(plain).to_bytes(4, "little")))
     except FrameError as error:
