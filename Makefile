@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bundle test fuzz lint bench constraints clean
+.PHONY: help demo demo-bundle test fuzz firmware lint bench constraints clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed-demo ## Watch a unit hear a simulated leak and raise one alarm over MQTT
 	$(BIN)/hydroear-train demo
@@ -27,6 +27,11 @@ test: ## Run every test; installs Debian packages (as root, or with sudo)
 fuzz: $(VENV)/.installed-dev ## Feed FUZZ_CASES damaged inputs to each test that takes them
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m fuzz --timeout 0 --hypothesis-show-statistics
 
+firmware: ## Cross-compile the firmware's codec and example, print their sizes, test them under sanitizers
+	tests/install-debian-packages.sh cppcheck gcc gcc-arm-none-eabi libc6-dev make python3
+	@$(MAKE) --no-print-directory -C firmware_bridge/c
+
+
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,7 +46,7 @@ constraints: ## Pin the newest versions anew, for every interpreter of PYTHONS
 	mv constraints.new constraints.txt
 
 clean: ## Remove what these commands made, but no trained models
-	rm -rf $(VENV) build dist demo-out constraints.new .*_cache .hypothesis
+	rm -rf $(VENV) build dist demo-out firmware_bridge/c/build constraints.new .*_cache .hypothesis
 	find daemon train firmware_bridge tests -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp an extra: what `make demo` installed is added to by `make test`, and neither installs

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Install the Debian packages whose real programs the tests run: a broker, sound servers, systemd.
+# Install the Debian packages whose real programs the tests run: a broker, sound servers, systemd, a C compiler;
+# or those that are named as arguments.
 # Does nothing when all are there; otherwise needs root, or sudo that asks for no password.
 set -euo pipefail
 
 packages=(
-    alsa-utils libasound2-plugins libportaudio2 make mosquitto mosquitto-clients
+    alsa-utils gcc libasound2-plugins libc6-dev libportaudio2 make mosquitto mosquitto-clients
     pulseaudio pulseaudio-utils socat systemd
 )
+[ $# -eq 0 ] || packages=("$@")
 
 missing=()
 for package in "${packages[@]}"; do
@@ -16,15 +18,15 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-    echo "The tests need these programs, by their Debian names: ${missing[*]}." >&2
-    echo "This is no Debian system: run the tests on one, e.g. in a container." >&2
+    echo "These programs are needed, by their Debian names: ${missing[*]}." >&2
+    echo "This is no Debian system: run this on one, e.g. in a container." >&2
     exit 1
 elif [ "$(id -u)" = 0 ]; then
     as_root=(env)
 elif sudo -n true 2>/dev/null; then
     as_root=(sudo -n env)
 else
-    echo "The tests need these Debian packages: ${missing[*]}." >&2
+    echo "These Debian packages are needed: ${missing[*]}." >&2
     echo "Neither root nor sudo without a password is at hand, so install them first:" >&2
     echo "  sudo apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
