@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from hydroear_bridge.errors import BridgeError, UsageError
+from hydroear_bridge.faults import FAULTS, Faults
 from hydroear_bridge.frames import VERSION, Audio
 from hydroear_bridge.simulator import simulate
 from hydroear_bridge.sniff import Summary, as_json, describe, events
@@ -70,14 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     simulated.add_argument("--seconds", type=float, default=10.0, metavar="S", help="length (default %(default)g)")
     simulated.add_argument("--rate", type=int, default=16000, metavar="HZ", help="sample rate (default %(default)s)")
     simulated.add_argument(
-        "--loss", type=float, default=0.0, metavar="P", help="probability that a frame is lost (default %(default)g)"
-    )
-    simulated.add_argument(
-        "--corrupt",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="probability that one byte of a frame is altered (default %(default)g)",
+        "--faults", default="", metavar="NAME=NUMBER,...", help=f"what goes wrong: {', '.join(FAULTS)}; see the README"
     )
     simulated.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same bytes (default %(default)s)"
@@ -91,7 +85,7 @@ def _simulate(args: argparse.Namespace) -> int:
         raise UsageError(
             "bytes would go to the terminal; name a file with --out, or pipe them to: hydroear-bridge sniff -"
         )
-    stream = simulate(duration_s=args.seconds, rate_hz=args.rate, loss=args.loss, corrupt=args.corrupt, seed=args.seed)
+    stream = simulate(duration_s=args.seconds, rate_hz=args.rate, faults=Faults.parse(args.faults), seed=args.seed)
     sent = frames_lost = samples_lost = 0
     with _open(args.out, "wb") as out:
         for item in stream:
