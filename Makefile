@@ -3,11 +3,13 @@
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 FUZZ_CASES ?= 10000
+# Most tests wait for sound, brokers and processes: three files at a time take half as long on two cores.
+AT_ONCE ?= --numprocesses 3 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bundle test fuzz firmware lint bench constraints clean
+.PHONY: help demo demo-bundle test test-service fuzz firmware lint bench constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -22,7 +24,12 @@ test: ## Run every test; installs Debian packages (as root, or with sudo)
 	tests/install-debian-packages.sh
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/parity # a process of its own: TensorFlow's interpreter would take tflite-runtime's place
-	$(BIN)/python -m pytest --ignore tests/parity
+	$(BIN)/python -m pytest --ignore tests/parity $(AT_ONCE)
+
+test-service: ## Boot units under systemd and cut their power, stop their clocks and brokers; needs root, takes minutes
+	tests/install-debian-packages.sh
+	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "service or not service" -s -v tests/service
 
 fuzz: $(VENV)/.installed-dev ## Feed FUZZ_CASES damaged inputs to each test that takes them
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m fuzz --timeout 0 --hypothesis-show-statistics

@@ -5,8 +5,8 @@
 set -euo pipefail
 
 packages=(
-    alsa-utils gcc libasound2-plugins libc6-dev libportaudio2 make mosquitto mosquitto-clients
-    pulseaudio pulseaudio-utils socat systemd
+    alsa-utils dbus gcc libasound2-plugins libc6-dev libportaudio2 make mosquitto mosquitto-clients
+    pulseaudio pulseaudio-utils socat systemd systemd-container
 )
 [ $# -eq 0 ] || packages=("$@")
 

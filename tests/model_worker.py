@@ -21,7 +21,7 @@ from hydroear.config.loader import load_config
 from hydroear.config.schema import Config
 from hydroear.errors import BundleError
 from hydroear.model import choose_runtime
-from hydroear.model.slots import SlotStore
+from hydroear.model.slots import Slots, SlotStore
 from hydroear.score import Scorer
 from signed import signed
 
@@ -31,6 +31,13 @@ RUNTIME = choose_runtime()
 def confirm(model: ModelAtWork, config: Config) -> None:
     for _ in range(config.models.probation_windows):
         model.scored(1.0)
+
+
+def shadow(config: Config) -> None:
+    """What a unit writes while it hears the candidate beside what runs, and when that has stood it."""
+    store = SlotStore(config.models_dir)
+    store.change(Slots.shadowing)
+    store.change(lambda slots: slots.compared({"pipe": {"windows": 2}}).shadowed())
 
 
 def loop(config: Config, folder: Path) -> None:
@@ -43,13 +50,16 @@ def loop(config: Config, folder: Path) -> None:
             model.blame(BundleError("fails at work"))
         confirm(model, config)
         install(config, signed(folder, slots.highest_confirmed + 2), without_calibration=True)
+        shadow(config)
 
 
 def life(config: Config, folder: Path) -> None:
-    """A release is installed, started, confirmed; the next one fails, and a third is withdrawn by another."""
+    """A release is heard beside the one before, started, confirmed; the next one fails, and a third is not heard."""
     install(config, folder / "release-3.hydroear", without_calibration=True)
+    shadow(config)
     confirm(start_model(config, RUNTIME), config)
     install(config, folder / "release-4.hydroear", without_calibration=True)
+    SlotStore(config.models_dir).change(Slots.shadowed)
     start_model(config, RUNTIME).blame(BundleError("fails at work"))
     install(config, folder / "release-5.hydroear", without_calibration=True)
 
@@ -90,6 +100,7 @@ def boot(access: int, config: Config, folder: Path) -> None:
     told = {"access": access, "runs": model.bundle.name, "confirmed": slots.highest_confirmed, "differs": difference}
     confirm(model, config)
     install(config, folder / "release-9.hydroear", without_calibration=True)
+    shadow(config)
     newest = start_model(config, RUNTIME)
     confirm(newest, config)
     again = start_model(config, RUNTIME)
@@ -100,6 +111,7 @@ def sweep(config: Config, folder: Path) -> None:
     for release in (2, 3, 4, 5, 9):
         signed(folder, release)
     install(config, folder / "release-2.hydroear", without_calibration=True)
+    shadow(config)
     confirm(start_model(config, RUNTIME), config)
     shutil.copytree(config.models_dir, folder / "begin")
     for access in count(1):

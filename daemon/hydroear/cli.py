@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hydroear import __version__
 from hydroear.command import run_command
-from hydroear.errors import UsageError
+from hydroear.errors import ConfigError, HydroearError, UsageError
 
 if TYPE_CHECKING:
     from hydroear.app.lesson import Learned
@@ -35,16 +35,27 @@ def main(argv: list[str] | None = None) -> int:
 
 def _work(argv: list[str] | None) -> int:
     args = _parser().parse_args(argv)
-    _log_to_stderr(logging.DEBUG if args.verbose else logging.WARNING)
+    _start_log(verbose=args.verbose)
     code: int = args.func(args)
     return code
 
 
-def _log_to_stderr(level: int) -> None:
-    """In the form of all that is said on standard error: ``hydroear: warning: …``."""
-    for known in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
-        logging.addLevelName(known, logging.getLevelName(known).lower())
-    logging.basicConfig(level=level, format="hydroear: %(levelname)s: %(message)s")
+def _start_log(*, verbose: bool) -> None:
+    """To the journal with fields, where standard error goes there; else in the form of all that is said on it."""
+    from hydroear.service.journal import JournalHandler, stderr_is_journal
+    from hydroear.service.ratelimit import RateLimit
+
+    handler: logging.Handler
+    if stderr_is_journal():
+        handler, level = JournalHandler(), logging.INFO
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler, level = logging.StreamHandler(), logging.WARNING
+        for known in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+            logging.addLevelName(known, logging.getLevelName(known).lower())
+        handler.setFormatter(logging.Formatter("hydroear: %(levelname)s: %(message)s"))
+    handler.addFilter(RateLimit())
+    logging.basicConfig(level=logging.DEBUG if verbose else level, handlers=[handler])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,10 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(verbs, common)
     _add_calibrate(verbs, common)
     _add_selftest(verbs, common)
+    _add_support(verbs, common)
     _add_watch(verbs, common)
     _add_devices(verbs, common)
     _add_record(verbs, common)
     _add_model(verbs, common)
+    _add_room(verbs, common)
     return parser
 
 
@@ -76,15 +89,22 @@ def _add_run(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from hydroear.app.display import JsonLines, Lines
-    from hydroear.app.unit import Unit, install_stop
-    from hydroear.config.loader import load_config
-    from hydroear.service.notify import Notifier
+    from hydroear.app.display import JsonLines, Lines, nothing
+    from hydroear.app.service import run_service
+    from hydroear.codes import Code, coded
+    from hydroear.service.journal import stderr_is_journal
 
-    display = JsonLines(sys.stdout) if args.json else Lines(sys.stdout)
-    unit = Unit(load_config(args.config), display=display, notifier=Notifier.from_environment())
-    install_stop(unit.stop)
-    return 0 if unit.run() else 1
+    if not stderr_is_journal():
+        return run_service(args.config, display=JsonLines(sys.stdout) if args.json else Lines(sys.stdout))
+    try:
+        return run_service(args.config, display=JsonLines(sys.stdout) if args.json else nothing)
+    except HydroearError as error:
+        code, problems = Code.UNIT_FAILED, [str(error)]
+        if isinstance(error, ConfigError):
+            code, problems = Code.CONFIG_BAD, error.problems
+        for problem in problems:
+            logging.getLogger(__name__).error("%s", problem, extra=coded(code))  # noqa: TRY400
+        return error.exit_code
 
 
 def _add_replay(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -271,7 +291,7 @@ def _calibrate(args: argparse.Namespace) -> int:
 
 def _calibrate_on_files(args: argparse.Namespace) -> tuple[Learned, Path]:
     from hydroear.app.calibrate import calibrate_on_recordings
-    from hydroear.app.display import Progress
+    from hydroear.progress import Progress
 
     _only_with(
         "recordings", needed=("bundle", "out"), foreign=("config", "sensor", "duration", "nights", "model"), args=args
@@ -293,11 +313,11 @@ def _calibrate_on_files(args: argparse.Namespace) -> tuple[Learned, Path]:
 
 def _calibrate_live(args: argparse.Namespace) -> tuple[Learned, Path]:
     from hydroear.app.calibrate import LiveCalibration
-    from hydroear.app.display import Progress
     from hydroear.app.duration import parse_duration
     from hydroear.app.lesson import Goal
     from hydroear.app.unit import install_stop
     from hydroear.config.loader import load_config
+    from hydroear.progress import Progress
 
     if args.config is None:
         raise UsageError(
@@ -343,7 +363,36 @@ def _add_selftest(verbs: argparse._SubParsersAction[argparse.ArgumentParser], co
 def _selftest(args: argparse.Namespace) -> int:
     from hydroear.selftest.cli import run
 
-    return run(args.config, as_json=args.json, sensor=args.sensor, tap=args.tap)
+    return run(args.config, machine_readable=args.json, sensor=args.sensor, tap=args.tap)
+
+
+def _add_support(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    support = verbs.add_parser(
+        "support",
+        parents=[common],
+        help="gather what somebody far away needs to understand the unit, without secrets",
+        description="Gather logs, the configuration, the self-test, the health and the versions of a unit, without "
+        "passwords and keys, into one archive. What cannot be had is named in its index.",
+    )
+    support.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=Path("/etc/hydroear/config.yaml"),
+        metavar="FILE",
+        help="configuration of the unit (default %(default)s)",
+    )
+    support.add_argument(
+        "--out", type=Path, metavar="FILE", help="the archive (default ./hydroear-support-UNIT-TIME.tar.gz)"
+    )
+    support.add_argument("--json", action="store_true", help="tell as JSON what is in it")
+    support.set_defaults(func=_support)
+
+
+def _support(args: argparse.Namespace) -> int:
+    from hydroear.app.support import run
+
+    return run(args.config, out=args.out, machine_readable=args.json)
 
 
 def _add_watch(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -421,7 +470,9 @@ def _add_model(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     of_unit = argparse.ArgumentParser(add_help=False, parents=[common])
     of_unit.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration of the unit")
     install = actions.add_parser(
-        "install", parents=[of_unit], help="install a bundle, which the next start of the unit tries out"
+        "install",
+        parents=[of_unit],
+        help="install a bundle, which the unit first compares with the one at work",
     )
     install.add_argument("file", type=Path, metavar="FILE", help="the bundle")
     install.add_argument(
@@ -445,12 +496,15 @@ def _model_install(args: argparse.Namespace) -> int:
     from hydroear.app.models import install
     from hydroear.config.loader import load_config
 
-    outcome = install(load_config(args.config), args.file, without_calibration=args.without_calibration)
+    config = load_config(args.config)
+    outcome = install(config, args.file, without_calibration=args.without_calibration)
     what = "installed" if outcome.new else "is installed already"
     print(f"{outcome.installed.name}, sha256 {outcome.installed.sha256[:12]}: {what}")
     for sensor in outcome.waits_for:
         print(f"it waits for: hydroear calibrate -c {args.config} --model candidate --sensor {sensor} --for 24h")
     if outcome.new:
+        if config.models.shadow_windows:
+            print("the unit scores it beside the model at work first: see hydroear model status")
         print("the next start of the unit that finds nothing to wait for tries it out")
     return 0
 
@@ -478,6 +532,79 @@ def _model_rollback(args: argparse.Namespace) -> int:
 
     print(f"{roll_back(load_config(args.config)).name}: rolled back; a unit that runs it does so until it is restarted")
     return 0
+
+
+def _add_room(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    room = verbs.add_parser(
+        "room",
+        parents=[common],
+        help="the control room: see all units of a broker, live",
+        description="See all units that tell a broker, the worst first, with the evidence of each leak. Exit code of "
+        "--once: 0 if nobody has to do anything; 1 if somebody has to (a leak that nobody has taken on, a unit or "
+        "sensor that is deaf, offline, silent or unwell), or no unit has ever said anything.",
+    )
+    _add_room_options(room, default=None)
+    room.add_argument("--once", action="store_true", help="print what is known now, and end")
+    room.add_argument("--json", action="store_true", help="one JSON line for everything new; with --once, a snapshot")
+    room.set_defaults(func=_room)
+    actions = room.add_subparsers(metavar="ACTION")
+    ask = actions.add_parser(
+        "ask",
+        parents=[common],
+        help="ask one unit something, and wait for its reply",
+        description="Ask one unit something, and print its reply. The verbs and their fields are in "
+        "daemon/docs/topics.md; a field's name may be cut short. Exit code: 0 done; 1 refused, failed or no broker; "
+        "2 a request that cannot be; 3 no reply.",
+    )
+    # The same options may stand before the action: what is not given here must not overwrite them.
+    _add_room_options(ask, default=argparse.SUPPRESS)
+    ask.add_argument("unit", metavar="UNIT", help="which unit")
+    ask.add_argument("verb", metavar="VERB", help="what: ping, ack, mute, clip, selftest, …")
+    ask.add_argument("fields", nargs="*", metavar="KEY=VALUE", help="fields of the request")
+    ask.add_argument("--timeout", type=float, default=65.0, metavar="S", help="how long to wait (default 65)")
+    ask.add_argument("--out", type=Path, metavar="FILE", help="with clip: fetch the sound into a file")
+    ask.add_argument("--file", type=Path, metavar="BUNDLE", help="with model-install: send this bundle first")
+    ask.add_argument("--json", action="store_true", help="the reply as JSON")
+    ask.set_defaults(func=_room_ask)
+
+
+def _add_room_options(parser: argparse.ArgumentParser, *, default: object) -> None:
+    parser.add_argument(
+        "-c", "--config", type=Path, default=default, metavar="FILE", help="settings, see systemd/room.example.yaml"
+    )
+    parser.add_argument(
+        "--mqtt", default=default, metavar="URL", help="instead: a broker that wants no login, mqtt://HOST[:PORT]"
+    )
+    parser.add_argument(
+        "--key", type=Path, default=default, metavar="FILE", help="private key that signs what is asked"
+    )
+    parser.add_argument("--by", default=default, metavar="NAME", help="who asks (default the user of this machine)")
+
+
+def _room(args: argparse.Namespace) -> int:
+    from hydroear.room import cli as room
+
+    settings = room.load_settings(args.config, args.mqtt, args.key)
+    if args.once:
+        return room.look_once(settings, as_json=args.json, out=sys.stdout)
+    return room.stream(settings, sys.stdout) if args.json else room.watch(settings, by=args.by)
+
+
+def _room_ask(args: argparse.Namespace) -> int:
+    from hydroear.room import cli as room
+
+    return room.ask(
+        room.load_settings(args.config, args.mqtt, args.key),
+        args.unit,
+        args.verb,
+        args.fields,
+        by=args.by,
+        timeout_s=args.timeout,
+        clip_out=args.out,
+        bundle=args.file,
+        as_json=args.json,
+        out=sys.stdout,
+    )
 
 
 def _add_hearing(parser: argparse.ArgumentParser) -> None:

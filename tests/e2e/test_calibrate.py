@@ -19,7 +19,6 @@ import yaml
 
 from hydroear.app import lesson
 from hydroear.app.calibrate import LiveCalibration
-from hydroear.app.display import Progress
 from hydroear.app.duration import parse_duration
 from hydroear.app.lesson import Goal, count_nights
 from hydroear.app.zone import night_hours
@@ -29,6 +28,7 @@ from hydroear.config.schema import Night
 from hydroear.errors import CalibrationError, UsageError
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
 from hydroear.outbox import Outbox
+from hydroear.progress import Progress
 from hydroear.score import SiteCalibration
 from hydroear.score.learner import SiteLearner
 from hydroear_train.simulate import DEMO_SITE, Span, render

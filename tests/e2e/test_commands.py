@@ -19,9 +19,9 @@ import soundfile
 from paho.mqtt.publish import single
 
 from broker import Mosquitto, Subscriber, wait_for
-from hydroear.app.delivery import PIECE_BYTES
 from hydroear.model import SHIPPED_BUNDLE, read_bundle
 from hydroear.model.signature import load_private_key
+from hydroear.mqtt.commands import PIECE_BYTES
 from hydroear.mqtt.signed import sign_request
 from hydroear_train.signing import sign_bundle
 from listening import health, scene
@@ -228,13 +228,13 @@ def connected(room: Room, times: int) -> dict[str, Any]:
     return birth
 
 
-def test_a_signed_bundle_comes_in_pieces_over_a_restart_and_runs_on_probation(
+def test_a_signed_bundle_comes_in_pieces_over_a_restart_is_heard_beside_the_other_and_runs_on_probation(
     room: Room, unit: Unit, tmp_path: Path
 ) -> None:
     bundle = signed(tmp_path, 2)
     content = bundle.read_bytes()
     pieces = pieces_of(content)
-    unit.models = {"trusted_keys": [str(key_pair(tmp_path)[1])], "probation_windows": 5}
+    unit.models = {"trusted_keys": [str(key_pair(tmp_path)[1])], "shadow_windows": 3, "probation_windows": 5}
     unit.bundle = tmp_path / "factory.hydroear"
     sign_bundle(SHIPPED_BUNDLE, key_pair(tmp_path)[0], 1, unit.bundle)
     half = len(pieces) // 2
@@ -253,6 +253,8 @@ def test_a_signed_bundle_comes_in_pieces_over_a_restart_and_runs_on_probation(
         assert reply["values"] == {"next": len(pieces), "whole": True}
         installed = room.ask("model-install", sha256=pieces[0]["sha256"], without_calibration=True)
         assert installed["values"] == {"name": "release-2", "release": 2, "new": True, "waits_for": []}
+        steps = lambda: [message.json["step"] for message in room.heard.on(f"{UNIT}/model")]  # noqa: E731
+        wait_for(lambda: steps()[-1:] == ["shadowed"], "the bundle to be heard beside the other", timeout_s=40.0)
         assert room.ask("restart")["outcome"] == "done"
         assert daemon.wait() == 0
     with unit.run(health(60.0), speed=3.0) as daemon:

@@ -196,5 +196,6 @@ def unit_health(condition: payloads.SensorCondition, *, cpu_temperature_c: float
         cpu_temperature_c=cpu_temperature_c,
         clock_error_s=None,
         model="cast-iron",
+        shadow=None,
         sensors={SENSOR: sensor},
     )

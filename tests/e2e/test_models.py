@@ -39,6 +39,7 @@ def unit(tmp_path: Path) -> Unit:
             "decision": DECISION,
             "models": {
                 "trusted_keys": [str(key_pair(tmp_path)[1])] if trusted else [],
+                "shadow_windows": 0,
                 "probation_windows": 40,
                 **models,
             },

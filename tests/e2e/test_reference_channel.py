@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,6 @@ def test_a_running_unit_counts_what_was_vetoed_and_feeds_its_watchdog_meanwhile(
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         hiss = np.random.default_rng(1).normal(scale=0.02, size=10 * RATE_HZ).astype(np.float32)
         source = {
@@ -68,14 +68,14 @@ def test_a_running_unit_counts_what_was_vetoed_and_feeds_its_watchdog_meanwhile(
             "reference_channel": 2,
         }
         config = unit(tmp_path, source, site)
+        told: list[bytes] = []
+        reader = threading.Thread(
+            target=lambda: told.extend(iter(lambda: manager.recv(4096), b"STOPPING=1")), daemon=True
+        )
+        reader.start()
         done = hydroear("run", "-c", config, "--json")
         assert done.returncode == 0, done.stderr
-        told = []
-        while True:
-            try:
-                told.append(manager.recv(4096))
-            except BlockingIOError:
-                break
+        reader.join(10.0)
     windows = json_lines(done.stdout, "window")
     assert windows
     assert not any(line["scored"] for line in windows)

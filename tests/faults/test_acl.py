@@ -26,6 +26,7 @@ OWN = [
     topics.clip("unit-1", "e1"),
     topics.reply("unit-1", "ask-1"),
     topics.selftest("unit-1"),
+    topics.model("unit-1"),
     topics.selftest_echo("unit-1", "0123456789ab"),
     homeassistant.discovery_message("homeassistant", unit="unit-1", sensors=["pipe"]).topic,
 ]

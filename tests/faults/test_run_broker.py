@@ -221,11 +221,11 @@ def manager() -> Iterator[Manager]:
     manager.close()
 
 
-def test_the_service_manager_is_told_of_every_window_and_of_nothing_else(manager: Manager, unit: Unit) -> None:
+def test_the_service_manager_is_told_of_every_window_and_how_the_unit_is(manager: Manager, unit: Unit) -> None:
     with unit.run(health(), speed=0, **manager.environment) as daemon:
         assert daemon.wait() == 0
-        ready, *watchdogs, stopping = manager.messages
-        assert ready == f"READY=1\nSTATUS={SENSOR}: learning"
+        ready, *watchdogs, stopping = [told for told in manager.messages if not told.startswith("STATUS=")]
+        assert ready.startswith(f"READY=1\nSTATUS=1 sensor: {SENSOR} learning; no broker; ")
         assert watchdogs == ["WATCHDOG=1"] * len(daemon.windows)
         assert stopping == "STOPPING=1"
 

@@ -10,7 +10,7 @@ from hydroear.app.pipeline import policy
 from hydroear.config.schema import Decision
 from hydroear.decide import Decider, State
 from hydroear.dsp import FrontEnd, Window
-from hydroear.model import SHIPPED_BUNDLE, Runtime, available_runtimes, read_bundle
+from hydroear.model import SHIPPED_BUNDLE, Kernels, Runtime, available_runtimes, read_bundle
 from hydroear.score import Scorer, SiteScorer, calibrate
 from hydroear_train.gate import compare
 from hydroear_train.simulate import DEMO_SITE, Span, quiet_scene, render
@@ -31,6 +31,12 @@ def test_no_test_of_this_process_loads_tensorflow() -> None:
 @pytest.mark.parametrize("runtime", available_runtimes())
 def test_golden_windows_score_as_the_trainer_said(runtime: Runtime) -> None:
     assert Scorer(BUNDLE, runtime).check_golden() <= 0.05
+
+
+@pytest.mark.parametrize("runtime", available_runtimes())
+def test_the_reference_kernels_of_every_runtime_score_alike(runtime: Runtime) -> None:
+    """They are what other processors than x86-64 run, and there is no other check of those here."""
+    assert Scorer(BUNDLE, runtime, Kernels.REFERENCE).check_golden() < 1e-6
 
 
 @pytest.mark.parametrize("runtime", available_runtimes())

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hydroear.app.delivery import MAX_BYTES, PIECE_BYTES, Delivery
+from hydroear.app.delivery import MAX_BYTES, Delivery
 from hydroear.errors import HydroearError
+from hydroear.mqtt.commands import PIECE_BYTES
 
 CONTENT = os.urandom(2 * PIECE_BYTES + 100)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -19,11 +19,11 @@ from hydroear.evidence.picture import (
     SPECTROGRAM_HEIGHT,
     SPECTROGRAM_TOP,
     WIDTH,
-    cubehelix,
     draw,
     row_of,
 )
 from hydroear.evidence.png import text_mask
+from hydroear.evidence.spectrogram import cubehelix
 
 RATE_HZ = 16_000
 TOP_HZ = 7000.0

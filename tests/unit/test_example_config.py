@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from hydroear.config.loader import load_config
+from hydroear.config.loader import load_config, load_room
 from hydroear.config.schema import (
     BandLimit,
     Config,
@@ -23,6 +23,7 @@ from hydroear.config.schema import (
     Night,
     PipeSource,
     Publish,
+    Room,
     Section,
     Sensor,
     Tls,
@@ -101,3 +102,15 @@ def test_it_states_the_range_of_each_number() -> None:
             explained = [text.replace("\n", " ") for text in paragraphs if re.search(rf"^ *#?(- )?{name}:", text, re.M)]
             assert any(range_text(field) in text for text in explained), name
             assert any(re.search(r"^ *# ", text) for text in explained) or name in {"type", "source"}, name
+
+
+def test_the_control_rooms_example_loads_and_shows_all_that_it_may_set(tmp_path: Path) -> None:
+    example = EXAMPLE.with_name("room.example.yaml")
+    assert load_room(example).mqtt.username == "control-room"
+    uncommented = tmp_path / "room.yaml"
+    uncommented.write_text(re.sub(r"^( *)#(?=\S)", r"\1", example.read_text(), flags=re.MULTILINE))
+    room = yaml.safe_load(uncommented.read_text())
+    assert set(room) == set(Room.model_fields)
+    assert set(room["mqtt"]) == set(Mqtt.model_fields) - {"command_keys", "home_assistant"}
+    assert set(room["mqtt"]["tls"]) == set(Tls.model_fields)
+    assert load_room(uncommented).command_key == tmp_path / "commands.key"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,14 @@ def test_the_manager_receives_each_assignment(manager: tuple[socket.socket, str]
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": address})
     notifier.ready("hearing pipe\nand valve")
     notifier.status("leak at pipe")
+    notifier.reloading()
     notifier.watchdog()
     notifier.stopping()
-    assert [end.recv(1000) for _ in range(4)] == [
+    received = [end.recv(1000) for _ in range(5)]
+    reloading, _, began_us = received.pop(2).partition(b"\nMONOTONIC_USEC=")
+    assert reloading == b"RELOADING=1"
+    assert 0.0 <= time.monotonic() - 1e-6 * int(began_us) < 60.0
+    assert received == [
         b"READY=1\nSTATUS=hearing pipe and valve",
         b"STATUS=leak at pipe",
         b"WATCHDOG=1",
@@ -45,6 +51,18 @@ def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> N
     notifier.ready("hearing")
     notifier.watchdog()
     assert notifier == Notifier()
+
+
+def test_a_manager_that_hangs_does_not_stop_the_unit(
+    manager: tuple[socket.socket, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, address = manager
+    notifier = Notifier(address)
+    begun_s = time.monotonic()
+    while not caplog.text:
+        notifier.watchdog()
+        assert time.monotonic() - begun_s < 30.0
+    assert "timed out" in caplog.text
 
 
 def test_a_manager_that_went_away_does_not_stop_the_unit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

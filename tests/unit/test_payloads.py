@@ -20,11 +20,13 @@ from hydroear.mqtt.payloads import (
     Event,
     EvidenceHealth,
     Health,
+    Model,
     Night,
     Reply,
     SelfTest,
     SensorBirth,
     SensorHealth,
+    ShadowHealth,
     Stamp,
     State,
     Status,
@@ -42,6 +44,7 @@ STAMP = Stamp(
     seq=3,
     bundle=BUNDLE,
 )
+QUANTILES = {"p50_decades": 0.3, "p95_decades": 1.25, "p99_decades": 2.0, "low_decades": 0.25}
 EXAMPLES: list[Body] = [
     Status("online"),
     Birth(
@@ -62,6 +65,7 @@ EXAMPLES: list[Body] = [
         cpu_temperature_c=48.5,
         clock_error_s=0.0125,
         model="cast-iron",
+        shadow=ShadowHealth(windows=450, of=600, agreement=0.995),
         sensors={
             "hydrant-7": SensorHealth(
                 state="quiet",
@@ -127,6 +131,23 @@ EXAMPLES: list[Body] = [
         problem="",
     ),
     Calibration("hydrant-7", "learning", 0.25, 21600.0, "18 h 0 min left", {"clipped": 12}, ""),
+    Model(
+        step="withdrawn",
+        name="cast-iron-2",
+        sha256=BUNDLE,
+        release=8,
+        reason="on sensor hydrant-7 it is deaf: it gives at least half of 600 windows one and the same score",
+        changed_time=datetime(2025, 3, 1, 2, 5, 6, tzinfo=UTC),
+        shadow={
+            "hydrant-7": {
+                "windows": 600,
+                "missed": 0,
+                "agreement": 0.995,
+                "active": {**QUANTILES, "median_ms": 6.25},
+                "candidate": {**QUANTILES, "median_ms": 5.5},
+            }
+        },
+    ),
     Reply("ask-1", "mute", "done", "", {"sensor": "hydrant-7", "muted_s": 3600.0}),
     Clip("hydrant-7-20250301T020506Z-3a1b8c2d", "hydrant-7", "e.wav", 3, BUNDLE, 0, 1, "UklG"),
 ]
@@ -192,6 +213,7 @@ def test_topics_are_those_of_version_1() -> None:
         topics.health("u"),
         topics.state("u", "s"),
         topics.night("u", "s"),
+        topics.model("u"),
         topics.event("u", "e"),
         topics.clip("u", "e"),
         topics.command("u", "selftest"),
@@ -202,6 +224,7 @@ def test_topics_are_those_of_version_1() -> None:
         "hydroear/v1/u/health",
         "hydroear/v1/u/sensor/s/state",
         "hydroear/v1/u/sensor/s/night",
+        "hydroear/v1/u/model",
         "hydroear/v1/u/event/e",
         "hydroear/v1/u/clip/e",
         "hydroear/v1/u/cmd/selftest",

@@ -114,6 +114,7 @@ def test_nothing_comes_into_the_slot_that_a_bundle_on_probation_goes_back_to() -
 OPERATIONS = st.one_of(
     st.tuples(st.just("install"), st.one_of(st.none(), st.integers(1, 9))),
     st.tuples(st.sampled_from(["start", "start unready", "confirm", "roll back", "withdraw"]), st.none()),
+    st.tuples(st.sampled_from(["shadowing", "interrupted", "shadowed"]), st.none()),
 )
 
 
@@ -132,6 +133,12 @@ def apply(slots: Slots, operation: str, release: int | None) -> Slots:
             return slots.confirmed()
         case "roll back":
             return slots.rolled_back("rolled back")
+        case "shadowing":
+            return slots.shadowing().compared({"pipe": {"windows": 3}})
+        case "interrupted":
+            return slots.interrupted()
+        case "shadowed":
+            return slots.shadowed()
     return slots.withdrawn("withdrawn")
 
 
@@ -147,7 +154,8 @@ def test_whatever_happens_what_runs_can_be_gone_back_from_and_old_releases_stay_
         running, other = slots.running, slots.get(slots.inactive)
         assert (slots.active is None) == (running is None)
         assert running is None or running.phase in (Phase.PROBATION, Phase.CONFIRMED)
-        assert running is None or running.starts <= MAX_STARTS
+        assert all(0 <= installed.starts <= MAX_STARTS for installed in (running, slots.candidate) if installed)
+        assert (slots.running, other) == (before.running, before.get(slots.inactive)) or slots.last is not None
         if running is not None and running.phase is Phase.PROBATION and before.running is not None:
             assert before.active == slots.active or before.running == other  # what ran is what is gone back to
         if slots.candidate is not None and slots.candidate != before.candidate and slots.candidate.release:
@@ -156,6 +164,44 @@ def test_whatever_happens_what_runs_can_be_gone_back_from_and_old_releases_stay_
         if running is not None and running.phase is Phase.CONFIRMED:
             confirmed = max(confirmed, running.release or 0)
         assert slots.highest_confirmed == confirmed
+
+
+def test_what_became_of_a_bundle_last_is_known_with_the_reason() -> None:
+    slots, steps = Slots(), []
+    for change in (
+        lambda slots: slots.admitted(bundle(1)),
+        Slots.shadowing,
+        Slots.shadowed,
+        lambda slots: slots.started(ready=bundle(1).sha256),
+        Slots.started,
+        Slots.confirmed,
+        lambda slots: slots.admitted(bundle(2)),
+        lambda slots: slots.withdrawn("deaf"),
+        lambda slots: slots.rolled_back("no number"),
+    ):
+        slots = change(slots)
+        assert slots.last is not None
+        steps.append((slots.last.step, slots.last.release, slots.last.reason))
+    assert steps == [
+        ("installed", 1, ""),
+        ("shadowing", 1, ""),
+        ("shadowed", 1, ""),
+        ("activated", 1, ""),
+        ("activated", 1, ""),
+        ("confirmed", 1, ""),
+        ("installed", 2, ""),
+        ("withdrawn", 2, "deaf"),
+        ("rolled-back", 1, "no number"),
+    ]
+
+
+def test_slots_that_an_older_version_wrote_are_understood() -> None:
+    document = json.loads(kept(Slots(), 1).to_json())
+    del document["last"]
+    for name in ("shadowed", "shadow"):
+        del document["a"][name]
+    old = Slots.from_json(json.dumps(document).encode())
+    assert old == replace(kept(Slots(), 1), last=None)
 
 
 def broken(**changes: Any) -> bytes:
@@ -176,6 +222,9 @@ def broken(**changes: Any) -> bytes:
         broken(a={**json.loads(broken())["a"], "sha256": "../../../../etc"}),
         broken(a={**json.loads(broken())["a"], "phase": "superb"}),
         broken(a={**json.loads(broken())["a"], "starts": "one"}),
+        broken(a={**json.loads(broken())["a"], "shadow": "none"}),
+        broken(last={**json.loads(broken())["last"], "step": "forgotten"}),
+        broken(last={**json.loads(broken())["last"], "time": "2025-03-01T02:05:06"}),
         broken(highest_confirmed=None),
         broken(more=1),
     ],
@@ -201,7 +250,11 @@ def config(tmp_path: Path) -> Config:
             "bundle": factory,
             "state_dir": tmp_path / "state",
             "sensors": [{"id": "pipe", "source": {"type": "wav", "files": ["pipe.wav"]}}],
-            "models": {"trusted_keys": [key_pair(tmp_path)[1]], "probation_windows": WINDOWS},
+            "models": {
+                "trusted_keys": [key_pair(tmp_path)[1]],
+                "shadow_windows": 0,
+                "probation_windows": WINDOWS,
+            },
         }
     )
 

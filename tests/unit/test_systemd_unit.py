@@ -1,4 +1,4 @@
-"""The service unit in the judgement of systemd itself."""
+"""The service units in the judgement of systemd itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "systemd/hydroear.service"
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+UNITS = sorted([*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.timer")])
 EXECUTABLE = "ExecStart=/opt/hydroear/bin/hydroear "
 
 pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
@@ -21,25 +22,27 @@ def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit as installed: verify wants the executable to exist, so that of this test takes its place."""
-    text = UNIT.read_text()
-    assert text.count(EXECUTABLE) == 1
-    copy = tmp_path / UNIT.name
-    copy.write_text(text.replace(EXECUTABLE, f"ExecStart={sys.executable} "))
-    return copy
+def installed(tmp_path: Path) -> Path:
+    """The units as installed: verify wants the executable to exist, so that of this test takes its place."""
+    assert (SYSTEMD / "hydroear.service").read_text().count(EXECUTABLE) == 1
+    for unit in UNITS:
+        (tmp_path / unit.name).write_text(unit.read_text().replace(EXECUTABLE, f"ExecStart={sys.executable} "))
+    return tmp_path
 
 
-def test_systemd_finds_nothing_to_complain_about(unit: Path) -> None:
-    result = analyze("verify", unit)
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_finds_nothing_to_complain_about(installed: Path, unit: Path) -> None:
+    result = analyze("verify", installed / unit.name)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_a_misspelt_option_would_be_found(unit: Path) -> None:
+def test_a_misspelt_option_would_be_found(installed: Path) -> None:
+    unit = installed / "hydroear.service"
     unit.write_text(unit.read_text().replace("WatchdogSec=", "WatchdogSecs="))
     assert "WatchdogSecs" in analyze("verify", unit).stderr  # and yet the exit status is 0
 
 
-def test_exposure_is_at_most_two_of_ten(unit: Path) -> None:
-    result = analyze("security", "--offline=true", "--threshold=20", "--no-pager", unit)
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".service"], ids=lambda unit: unit.name)
+def test_exposure_is_at_most_two_of_ten(installed: Path, unit: Path) -> None:
+    result = analyze("security", "--offline=true", "--threshold=20", "--no-pager", installed / unit.name)
     assert result.returncode == 0, result.stdout + result.stderr

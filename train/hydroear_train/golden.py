@@ -16,19 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydroear.errors import BundleError
-from hydroear.model import Bundle, Runtime, available_runtimes, read_bundle, write_bundle
+from hydroear.model import Bundle, Kernels, Runtime, available_runtimes, kernels_here, read_bundle, write_bundle
 from hydroear.score import Scorer
 
 
 def golden_errors(bundle: Bundle) -> dict[str, tuple[float, ...]]:
-    """Errors of a bundle's golden windows on every runtime that is installed, by its name.
+    """Errors of a bundle's golden windows on every runtime that is installed, and with the reference kernels, by name.
 
     Raises
     ------
     BundleError
         If the bundle does not run on one of them.
     """
-    return {runtime: tuple(errors.tolist()) for runtime, errors in _on_every_runtime(bundle, {}).items()}
+    found = _on_every_runtime(bundle, {}) if kernels_here() is Kernels.FAST else {}
+    found[str(Kernels.REFERENCE)] = _in_own_process(bundle, {}, available_runtimes()[0], Kernels.REFERENCE)
+    return {name: tuple(errors.tolist()) for name, errors in found.items()}
 
 
 def window_errors(
@@ -54,33 +56,36 @@ def window_errors(
 
 
 def _on_every_runtime(bundle: Bundle, windows: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    with tempfile.TemporaryDirectory(prefix="hydroear-") as folder:
-        write_bundle(Path(folder) / "bundle", bundle)
+    return {str(runtime): _in_own_process(bundle, windows, runtime, kernels_here()) for runtime in available_runtimes()}
+
+
+def _in_own_process(
+    bundle: Bundle, windows: dict[str, NDArray[Any]], runtime: Runtime, kernels: Kernels
+) -> NDArray[np.float64]:
+    with tempfile.TemporaryDirectory(prefix="hydroear-") as name:
+        folder = Path(name)
+        write_bundle(folder / "bundle", bundle)
         if windows:
-            np.savez(Path(folder) / "windows.npz", **windows)
-        return {str(runtime): _in_own_process(Path(folder), runtime, bundle.name) for runtime in available_runtimes()}
-
-
-def _in_own_process(folder: Path, runtime: Runtime, name: str) -> NDArray[np.float64]:
-    command = [sys.executable, "-m", "hydroear_train.golden", str(folder), str(runtime)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        raise BundleError(f"does not run ({reason})", where=f"{name} on {runtime}")
-    errors: NDArray[np.float64] = np.load(folder / f"{runtime}.npy")
+            np.savez(folder / "windows.npz", **windows)
+        command = [sys.executable, "-m", "hydroear_train.golden", name, str(runtime), str(kernels)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+            raise BundleError(f"does not run ({reason})", where=f"{bundle.name} on {runtime}")
+        errors: NDArray[np.float64] = np.load(folder / "errors.npy")
     return errors
 
 
-def _score(folder: Path, runtime: Runtime) -> None:
-    scorer = Scorer(read_bundle(folder / "bundle"), runtime)
+def _score(folder: Path, runtime: Runtime, kernels: Kernels) -> None:
+    scorer = Scorer(read_bundle(folder / "bundle"), runtime, kernels)
     if (folder / "windows.npz").exists():
         with np.load(folder / "windows.npz") as windows:
             pairs = zip(windows["features"], windows["band_means"], strict=True)
             errors = [scorer.score(features, band_mean).error for features, band_mean in pairs]
     else:
         errors = list(scorer.golden_errors())
-    np.save(folder / f"{runtime}.npy", np.array(errors, dtype=np.float64))
+    np.save(folder / "errors.npy", np.array(errors, dtype=np.float64))
 
 
 if __name__ == "__main__":
-    _score(Path(sys.argv[1]), Runtime(sys.argv[2]))
+    _score(Path(sys.argv[1]), Runtime(sys.argv[2]), Kernels(sys.argv[3]))

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hydroear.app.display import Progress
 from hydroear.app.intake import Intake
 from hydroear.app.lesson import Goal, Learned, Lesson, in_words
 from hydroear.app.owner import check_user
@@ -26,6 +25,7 @@ from hydroear.errors import CalibrationError, OutboxOwnedError, UsageError
 from hydroear.model import choose_runtime, read_bundle
 from hydroear.model.slots import bundle_to_run, candidate_to_run, trusted_keys
 from hydroear.outbox import own_queue
+from hydroear.progress import Progress
 from hydroear.score import Scorer, calibrate
 from hydroear.score.baseline import judge
 

@@ -9,9 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from hydroear.errors import HydroearError
+from hydroear.mqtt.commands import PIECE_BYTES
 
-PIECE_BYTES = 32 * 1024
-"""Length of every piece but the last."""
 MAX_BYTES = 64 * 2**20
 """The longest file that is taken."""
 KEEP_FREE_BYTES = 50 * 10**6

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from hydroear.codes import Code, coded
 from hydroear.errors import CommandError, HydroearError, OutboxError
 from hydroear.message import Kind, Message
 from hydroear.model.signature import PublicKey
@@ -68,7 +69,11 @@ class Desk:
         verb = topic.rsplit("/", 1)[-1]
         if retained:
             # It would be obeyed at every connect, for as long as the broker keeps it.
-            log.warning("%s: a retained request is not obeyed; publish requests without the retain flag", topic)
+            log.warning(
+                "%s: a retained request is not obeyed; publish requests without the retain flag",
+                topic,
+                extra=coded(Code.COMMAND_REFUSED),
+            )
             return
         try:
             if self._trusted:
@@ -78,7 +83,7 @@ class Desk:
             if handler is None:
                 raise CommandError(f"this unit does not take {verb}", request_id=command.request_id)
         except CommandError as error:
-            log.warning("%s: %s", topic, error)
+            log.warning("%s: %s", topic, error, extra=coded(Code.COMMAND_REFUSED))
             if error.request_id is not None:
                 self._answer(error.request_id, verb, "refused", str(error))
             return
@@ -107,7 +112,7 @@ class Desk:
         except HydroearError as error:
             self._answer(command.request_id, verb, "failed", str(error), remember=True)
         else:
-            log.info("%s asked to %s: done", command.by, verb)
+            log.info("%s asked to %s: done", command.by, verb, extra=coded(Code.COMMAND_DONE))
             self._answer(command.request_id, verb, "done", values=values, remember=True)
         finally:
             with self._mutex:
@@ -122,7 +127,7 @@ class Desk:
             except HydroearError as error:
                 outcomes.put(error)
             except Exception as error:
-                log.exception("%s: unexpected", verb)
+                log.exception("%s: unexpected", verb, extra=coded(Code.COMMAND_FAILED))
                 outcomes.put(HydroearError(f"unexpected {type(error).__name__}: {error}", fix="see the unit's log"))
 
         threading.Thread(target=work, name=f"work-{verb}", daemon=True).start()
@@ -149,7 +154,7 @@ class Desk:
         try:
             self._outbox.put(self._message(request_id, payload), answered=request_id if remember else None)
         except OutboxError as problem:
-            log.warning("no reply to %s %s: %s", verb, request_id, problem)
+            log.warning("no reply to %s %s: %s", verb, request_id, problem, extra=coded(Code.OUTBOX_FAILS))
 
     def _message(self, request_id: str, payload: bytes) -> Message:
         return Message(topics.reply(self._unit, request_id), payload, Kind.STATE)

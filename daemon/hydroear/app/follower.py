@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from hydroear.app.pipeline import Report
+from hydroear.codes import Code, coded
 from hydroear.decide import State
 from hydroear.errors import CalibrationError
 from hydroear.score import SiteCalibration
@@ -59,4 +60,4 @@ class Follower:
         try:
             self.adaptation.save(self._path)
         except CalibrationError as error:
-            log.warning("%s", error)
+            log.warning("%s", error, extra=coded(Code.MEMORY_LOST))

@@ -30,6 +30,7 @@ def health_of(
     refused: int,
     state_dir: Path,
     bundle: Bundle,
+    shadow: payloads.ShadowHealth | None,
     started_s: float,
 ) -> payloads.Health:
     """How a unit is doing now.
@@ -48,6 +49,8 @@ def health_of(
         Where its state is.
     bundle
         What it scores with.
+    shadow
+        How far the model has come that hears beside it; None where none does.
     started_s
         Monotonic time at which it started.
     """
@@ -61,6 +64,7 @@ def health_of(
         cpu_temperature_c=look_at_machine().temperature_c,
         clock_error_s=clock_error_s(),
         model=bundle.name,
+        shadow=shadow,
         sensors={ear.sensor: _sensor_health(ear, writer) for ear in ears},
     )
 

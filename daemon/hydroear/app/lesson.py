@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from hydroear.app.intake import Examined, Intake
 from hydroear.app.zone import night_hours
 from hydroear.audio import Block, Gap
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CalibrationError
 from hydroear.health.clock import clock_quality
@@ -114,8 +115,14 @@ class Lesson:
         self._hours = night_hours(config.night)
         self._learner = SiteLearner.load(self._path, bundle) if self._path.exists() else SiteLearner(bundle)
         if self._learner.heard_s:
-            log.warning("%s: goes on after %.2f h heard before", self._path, self._learner.heard_s / 3600.0)
+            log.warning(
+                "%s: goes on after %.2f h heard before",
+                self._path,
+                self._learner.heard_s / 3600.0,
+                extra=coded(Code.CALIBRATION_BEGUN, sensor=sensor.id),
+            )
         self._intake: Intake | None = None
+        self._began_at: int | None = None
         self._saved_s = time.monotonic()
         self._warned: set[str] = set()
 
@@ -148,6 +155,9 @@ class Lesson:
             If it cannot be saved.
         """
         assert self._intake is not None
+        if self._began_at is None:
+            self._began_at = piece.first_index  # a unit that is asked to learn has heard the sensor before
+        piece = piece.counted_from(self._began_at)
         heard: list[Examined] = []
         if isinstance(piece, Gap):
             self._intake.lose(piece)
@@ -224,7 +234,7 @@ class Lesson:
         """Log a problem, the first time."""
         if cause not in self._warned:
             self._warned.add(cause)
-            log.warning("%s: %s", self._sensor.id, text)
+            log.warning("%s: %s", self._sensor.id, text, extra=coded(Code.SENSOR_AILING, sensor=self._sensor.id))
 
 
 def count_nights(learner: SiteLearner, hours: NightHours, now: datetime) -> int:

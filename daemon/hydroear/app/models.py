@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hydroear.app.owner import check_user
 from hydroear.app.probation import uncalibrated
+from hydroear.app.shadow import progress
 from hydroear.config import schema
 from hydroear.errors import UsageError
 from hydroear.model import choose_runtime, parse_bundle
@@ -36,7 +38,9 @@ class Outcome:
 
 
 def install(config: schema.Config, path: Path, *, without_calibration: bool) -> Outcome:
-    """Install a bundle that gives the expected scores on this machine; a start of the unit activates it.
+    """Install a bundle that gives the expected scores on this machine.
+
+    The unit scores it beside the one at work, where it has to; a start after that activates it.
 
     Parameters
     ----------
@@ -72,7 +76,8 @@ def install(config: schema.Config, path: Path, *, without_calibration: bool) -> 
 def _is_there(slots: Slots, new: Installed) -> bool:
     """Whether a bundle runs already, or waits to be activated under the same conditions."""
     running = slots.running
-    return slots.candidate == new or (
+    candidate = slots.candidate
+    return (candidate is not None and candidate.is_same_as(new)) or (
         running is not None and (running.sha256, running.release) == (new.sha256, new.release)
     )
 
@@ -108,6 +113,8 @@ def status(config: schema.Config) -> dict[str, Any]:
             for slot, installed in (("a", slots.a), ("b", slots.b))
         },
         "waits_for": waits_for(config, slots),
+        "shadow_windows": config.models.shadow_windows,
+        "last": None if slots.last is None else asdict(slots.last),
     }
 
 
@@ -126,6 +133,10 @@ def _line(installed: dict[str, Any], told: dict[str, Any]) -> str:
     match installed["phase"]:
         case Phase.CANDIDATE if told["waits_for"]:
             return f"{line}, waits until it is calibrated for {', '.join(told['waits_for'])}"
+        case Phase.CANDIDATE if told["shadow_windows"] and not installed["shadowed"]:
+            windows, agreement = progress(installed["shadow"])
+            line = f"{line}, {windows} of {told['shadow_windows']} windows scored beside the model at work"
+            return line if agreement is None else f"{line}, {_percent(agreement)} of them alike"
         case Phase.CANDIDATE:
             return f"{line}, activated at the next start"
         case Phase.PROBATION:
@@ -133,6 +144,11 @@ def _line(installed: dict[str, Any], told: dict[str, Any]) -> str:
         case Phase.BAD:
             return f"{line}: {installed['reason']}"
     return line
+
+
+def _percent(share: float) -> str:
+    """A share in per cent; all only where it is all."""
+    return f"{math.floor(1000 * share) / 10:g} %"
 
 
 def confirm(config: schema.Config) -> Installed:

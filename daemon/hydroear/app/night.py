@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from hydroear.codes import Code, coded
 from hydroear.errors import CalibrationError
 from hydroear.message import Kind, Message
 from hydroear.mqtt import payloads, topics
@@ -48,11 +49,11 @@ class NoiseLogger:
             self._set_aside(error)
 
     def _set_aside(self, error: Exception) -> None:
-        log.warning("%s: cannot be used (%s); the night begins anew", self._path, error)
+        log.warning("%s: cannot be used (%s); the night begins anew", self._path, error, extra=coded(Code.MEMORY_LOST))
         try:
             self._path.replace(self._path.with_name(f"{self._path.name}.corrupt"))
         except OSError as problem:
-            log.warning("%s: cannot be set aside (%s)", self._path, problem.strerror)
+            log.warning("%s: cannot be set aside (%s)", self._path, problem.strerror, extra=coded(Code.MEMORY_LOST))
 
     def is_on(self, moment: datetime) -> bool:
         """Whether a moment with a time zone lies in the night."""
@@ -77,7 +78,7 @@ class NoiseLogger:
             with site_file(self._path, fix="free space or check the folder's owner") as out:
                 out.write(document.encode())
         except CalibrationError as error:
-            log.warning("%s", error)
+            log.warning("%s", error, extra=coded(Code.MEMORY_LOST))
 
 
 def night_message(unit: str, sensor: str, night: Night, stamp: payloads.Stamp) -> Message:

@@ -19,14 +19,13 @@ from hydroear.config.settings import change_settings
 from hydroear.errors import HydroearError
 from hydroear.message import Kind, Message
 from hydroear.mqtt import commands, payloads, topics
+from hydroear.mqtt.commands import PIECE_BYTES
 from hydroear.outbox import Outbox
 
 if TYPE_CHECKING:
     from hydroear.app.desk import Handler
     from hydroear.app.unit import Ear
 
-PIECE_BYTES = 32 * 1024
-"""Of a clip, in one message."""
 RESTART_AFTER_S = 1.0
 """Until a unit that is to restart ends: the reply goes first."""
 ANSWER_S = 10.0

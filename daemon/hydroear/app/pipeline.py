@@ -160,8 +160,8 @@ class Pipeline:
         self._night_only = decision.night_only
         self._intake = Intake(spec, rate_hz=rate_hz, where=sensor, reference=reference, quietest_db=scorer.quietest_db)
         rules = policy(decision, spec, normal_unison=scorer.normal_unison)
-        rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
-        self._decider = Decider(rules, rarity, leaking=leaking, acknowledged=acknowledged)
+        self._rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
+        self._decider = Decider(rules, self._rarity, leaking=leaking, acknowledged=acknowledged)
         self._floor_watch = None
         if scorer.knows_floor:
             self._floor_watch = FloorWatch(scorer.floor_rarity, horizon_s=rules.horizon_s, hop_s=rules.hop_s)
@@ -199,6 +199,10 @@ class Pipeline:
     def muted_s(self) -> float | None:
         """For how long no leak will be called; None if one may be."""
         return self._decider.muted_s
+
+    def rarity(self, low: float) -> float:
+        """How rare it is on this site that the low percentile of a horizon's scores is so high, in decades, 0 to 12."""
+        return self._rarity(low)
 
     def acknowledge(self) -> State:
         """Somebody has taken the leak on."""

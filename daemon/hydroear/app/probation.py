@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import BundleError, CalibrationError
 from hydroear.model import Bundle, Runtime
@@ -67,12 +68,12 @@ class ModelAtWork:
                 )
             self._missing -= 1
             if not self._missing and self._change(Slots.confirmed):
-                log.warning("%s: confirmed", self._choice.path)
+                log.warning("%s: confirmed", self._choice.path, extra=coded(Code.MODEL_CONFIRMED))
 
     def blame(self, error: BaseException) -> None:
         """The unit ends with an error: if it is that of an installed bundle, the next start is without that."""
         if isinstance(error, BundleError) and self._change(lambda slots: slots.rolled_back(str(error))):
-            log.error("%s: rolled back: %s", self._choice.path, error)
+            log.error("%s: rolled back: %s", self._choice.path, error, extra=coded(Code.MODEL_ROLLED_BACK))
 
     def _change(self, change: Callable[[Slots], Slots]) -> bool:
         """Change the slots if this bundle is still the active one; whether that was done."""
@@ -86,14 +87,15 @@ class ModelAtWork:
             before = self._store.load()
             return self._store.change(if_active) != before
         except BundleError as error:
-            log.warning("%s", error)
+            log.warning("%s", error, extra=coded(Code.MODEL_SLOTS_FAIL))
             return False
 
 
 def start_model(config: schema.Config, runtime: Runtime) -> ModelAtWork:
     """The bundle to start a unit with; the start counts.
 
-    A candidate is activated if every sensor has a calibration for it, or if it needs none. An installed bundle that
+    A candidate is activated if every sensor has a calibration for it, or if it needs none, and if it has been scored
+    beside the bundle at work for long enough, or need not be. An installed bundle that
     cannot be run is rolled back, so that the unit listens with the one before it.
 
     Raises
@@ -119,6 +121,7 @@ def start_model(config: schema.Config, runtime: Runtime) -> ModelAtWork:
                 bundle.name,
                 choice.installed.starts,
                 MAX_STARTS,
+                extra=coded(Code.MODEL_PROBATION),
             )
         return ModelAtWork(bundle, choice, config)
     return ModelAtWork(choice.read(trusted), choice, config)
@@ -141,20 +144,22 @@ def _count_start(config: schema.Config, store: SlotStore, runtime: Runtime) -> S
     before = store.load()
     ready = ""
     if (candidate := before.candidate) is not None:
-        missing = uncalibrated(config, candidate, runtime)
-        if candidate.without_calibration or not missing:
+        missing = [] if candidate.without_calibration else uncalibrated(config, candidate, runtime)
+        wanted = 0 if candidate.shadowed else config.models.shadow_windows
+        if not missing and not wanted:
             ready = candidate.sha256
-        else:
+        elif missing:
             log.warning(
                 "%s waits in slot %s until it is calibrated for %s: hydroear calibrate --model candidate",
                 candidate.name,
                 before.inactive,
                 ", ".join(missing),
+                extra=coded(Code.MODEL_WAITS),
             )
     try:
         slots = store.change(lambda slots: slots.started(ready=ready))
     except BundleError as error:
-        log.warning("%s", error)
+        log.warning("%s", error, extra=coded(Code.MODEL_SLOTS_FAIL))
         if before.running is None or before.running.phase is not Phase.PROBATION:
             return before
         # A start that is not counted must not be one on probation: nothing would ever end that.
@@ -170,7 +175,7 @@ def _go_back(store: SlotStore, slots: Slots, reason: str) -> Slots:
     try:
         slots = store.change(lambda now: now.rolled_back(reason) if now.active == failed else now)
     except BundleError as error:
-        log.warning("%s", error)
+        log.warning("%s", error, extra=coded(Code.MODEL_SLOTS_FAIL))
         slots = slots.rolled_back(reason)
     _tell_if_bad(failed, slots)
     return slots
@@ -179,4 +184,4 @@ def _go_back(store: SlotStore, slots: Slots, reason: str) -> Slots:
 def _tell_if_bad(slot: Slot, slots: Slots) -> None:
     left = slots.get(slot)
     if left is not None and left.phase is Phase.BAD:
-        log.error("slot %s: %s rolled back: %s", slot, left.name, left.reason)
+        log.error("slot %s: %s rolled back: %s", slot, left.name, left.reason, extra=coded(Code.MODEL_ROLLED_BACK))

@@ -14,7 +14,6 @@ from hydroear.app.birth import birth_of
 from hydroear.app.display import Display
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.reporter import Reporter
-from hydroear.app.unit import DRAIN_S
 from hydroear.capture import RecordingSource
 from hydroear.config import schema
 from hydroear.decide import State
@@ -25,6 +24,9 @@ from hydroear.mqtt import payloads
 from hydroear.mqtt.stamper import stamper
 from hydroear.outbox import Outbox
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
+
+DRAIN_S = 3.0
+"""How long the broker may take for what is left at the end."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from hydroear.app.lesson import SAVE_EVERY_S, Goal, Lesson
 from hydroear.audio import Block, Gap
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CalibrationError, HydroearError, UsageError
 from hydroear.model import Bundle, Runtime
@@ -66,7 +67,12 @@ class Tutor:
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s: a calibration cannot go on: %s", self._path, error)
+            log.warning(
+                "%s: a calibration cannot go on: %s; begin it again",
+                self._path,
+                error,
+                extra=coded(Code.CALIBRATION_REFUSED, sensor=self._sensor.id),
+            )
             return
         try:
             self._begin(goal, accept_anyway)
@@ -146,7 +152,11 @@ class Tutor:
         self._lesson = Lesson(self._config, self._sensor, goal, bundle=self._bundle, model=self._model)
         self._lesson.begin(self._rate_hz, self._name)
         self._accept_anyway, self._phase, self._reason = accept_anyway, "learning", ""
-        log.info("%s: a calibration is under way", self._sensor.id)
+        log.info(
+            "%s: a calibration is under way",
+            self._sensor.id,
+            extra=coded(Code.CALIBRATION_BEGUN, sensor=self._sensor.id),
+        )
         self._publish()
 
     def _finish(self, lesson: Lesson) -> None:
@@ -159,7 +169,10 @@ class Tutor:
             self._end("learned", f"from {learned.site.windows} windows; in force from the next start on{accepted}")
 
     def _end(self, phase: payloads.CalibrationPhase, reason: str) -> None:
-        log.log(logging.INFO if phase == "learned" else logging.WARNING, "%s: %s: %s", self._sensor.id, phase, reason)
+        level, code = logging.WARNING, Code.CALIBRATION_REFUSED
+        if phase == "learned":
+            level, code = logging.INFO, Code.CALIBRATION_ENDED
+        log.log(level, "%s: %s: %s", self._sensor.id, phase, reason, extra=coded(code, sensor=self._sensor.id))
         self._phase, self._reason = phase, reason
         self._path.unlink(missing_ok=True)
         self._publish()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from hydroear.app import models
 from hydroear.app.birth import birth_of, sensor_birth
+from hydroear.app.candidates import Candidates
 from hydroear.app.desk import Desk
 from hydroear.app.display import Display
 from hydroear.app.follower import Follower
@@ -27,9 +28,11 @@ from hydroear.app.orders import Orders
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.app.probation import start_model
 from hydroear.app.reporter import Reporter
+from hydroear.app.standing import standing
 from hydroear.app.tutor import Tutor
 from hydroear.app.zone import night_hours
 from hydroear.capture import Source, open_source
+from hydroear.codes import Code, coded, current_sensor
 from hydroear.config import schema
 from hydroear.decide import OpenEvent, State
 from hydroear.errors import AudioError, CaptureError, OutboxError
@@ -50,11 +53,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WRITE_S = 3.0
+STOP_S = 4.0
+"""How long a unit takes to stop: its sensors, its evidence and its queue have this together."""
+
+WRITE_S = 2.0
 """How long a stopping unit waits for the evidence of its last events to be on the disk."""
 
-DRAIN_S = 3.0
-"""How long a stopping unit waits for the broker to take what is queued."""
+MIN_DRAIN_S = 0.5
+"""How long a stopping unit waits at least for the broker to take what is queued."""
+
+STANDING_EVERY_S = 1.0
+"""How often a unit looks whether its line of status has changed."""
 
 SELFTEST_AFTER_S = 5.0
 """A unit that has just started hears first, and examines itself then."""
@@ -98,15 +107,17 @@ class Heartbeat:
         The way to the service manager.
     sensors
         The sensors that must be heard.
+    describe
+        How the unit is doing, in one line.
     """
 
-    def __init__(self, notifier: Notifier, sensors: Sequence[str]) -> None:
-        self._notifier, self._sensors = notifier, set(sensors)
+    def __init__(self, notifier: Notifier, sensors: Sequence[str], describe: Callable[[], str]) -> None:
+        self._notifier, self._sensors, self._describe = notifier, set(sensors), describe
         self._waiting = set(sensors)
         self._mutex = threading.Lock()
         self._ready = False
 
-    def beat(self, sensor: str, status: str) -> None:
+    def beat(self, sensor: str) -> None:
         """A window of the sensor was judged, or its fault was named."""
         with self._mutex:
             self._waiting.discard(sensor)
@@ -115,7 +126,7 @@ class Heartbeat:
             self._waiting = set(self._sensors)
             if not self._ready:
                 self._ready = True
-                self._notifier.ready(status)
+                self._notifier.ready(self._describe())
             self._notifier.watchdog()
 
     def leave(self, sensor: str) -> None:
@@ -137,6 +148,11 @@ class Unit:
     notifier
         The way to the service manager.
 
+    Attributes
+    ----------
+    notice
+        What the line of status says besides, from the outside.
+
     Raises
     ------
     HydroearError
@@ -151,6 +167,7 @@ class Unit:
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._broken: BaseException | None = None
         self._deaf = False
+        self.notice = ""
         self._parts = ExitStack()
         self._started_s = time.monotonic()
         try:
@@ -170,10 +187,11 @@ class Unit:
         if config.evidence.enabled:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
             self._writer = Writer(self._store, config.evidence)
-            self._parts.callback(self._writer.close, WRITE_S)
+            self._parts.callback(self._writer.close, 0.0)
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
+        self._candidates = Candidates(config, runtime=runtime, ears=self._ears, tell=self._tell_model)
         self._feed = self._open_feed()
-        self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears])
+        self._heartbeat = Heartbeat(self._notifier, [ear.sensor for ear in self._ears], self._standing)
         self._runtime = runtime
         self._orders = Orders(
             config,
@@ -200,7 +218,7 @@ class Unit:
         try:
             feed = LiveFeed(self._config.live_path)
         except OSError as error:
-            log.warning("%s: nobody can watch: %s", self._config.live_path, error)
+            log.warning("%s: nobody can watch: %s", self._config.live_path, error, extra=coded(Code.LOCAL_VIEW_OFF))
             return None
         self._parts.callback(feed.close)
         return feed
@@ -211,7 +229,9 @@ class Unit:
         try:
             server = MetricsServer(port, lambda: json.loads(payloads.encode(self._health(), self._stamp(0))))
         except OSError as error:
-            log.warning("metrics.port %d: nobody is answered: %s", port, error.strerror)
+            log.warning(
+                "metrics.port %d: nobody is answered: %s", port, error.strerror, extra=coded(Code.LOCAL_VIEW_OFF)
+            )
             return
         self._parts.callback(server.close)
 
@@ -272,6 +292,13 @@ class Unit:
         with suppress(OutboxError):  # hearing goes on
             self._outbox.put(message)
 
+    def _tell_model(self, model: payloads.Model) -> None:
+        message = Message(
+            topics.model(self._config.unit), payloads.encode(model, self._stamp(0)), Kind.STATE, retain=True
+        )
+        with suppress(OutboxError):  # hearing goes on
+            self._outbox.put(message)
+
     def _recorder(
         self, sensor: str, rate_hz: int, site: SiteCalibration | None, event: OpenEvent | None
     ) -> Recorder | None:
@@ -324,8 +351,14 @@ class Unit:
 
         return {homeassistant.STATUS_TOPIC: hear}
 
-    def run(self) -> bool:
+    def run(self, attend: Callable[[], bool] = lambda: False) -> bool:
         """Listen until every source has ended or :meth:`stop` is called; then deliver what can be delivered.
+
+        Parameters
+        ----------
+        attend
+            Is called every now and then, to attend to other things; gives whether this unit shall end for another one
+            to take its place at once.
 
         Returns
         -------
@@ -343,17 +376,26 @@ class Unit:
             self._link.start()
         for thread in threads:
             thread.start()
-        threading.Thread(target=self._test_itself, name="selftest", daemon=True).start()
+        self.examine(after_s=SELFTEST_AFTER_S)
         try:
-            health_s = time.monotonic()
-            seq = 0
+            health_s = standing_s = time.monotonic()
+            told, seq, leaving = "", 0, False
             while any(thread.is_alive() for thread in threads) and not self._asked_to_stop(within_s=0.2):
+                if leaving := attend():
+                    break
+                if time.monotonic() >= standing_s:
+                    standing_s += STANDING_EVERY_S
+                    if (now := self._standing()) != told:
+                        self._notifier.status(told := now)
                 if time.monotonic() >= health_s:
                     health_s += self._config.publish.health_every_s
                     health = payloads.encode(self._health(), self._stamp(seq))
                     self._outbox.put(Message(topics.health(self._config.unit), health, Kind.HEALTH, retain=True))
                     seq += 1
+                self._candidates.look()
         finally:
+            if not leaving:
+                self._notifier.stopping()
             self._shut_down(threads)
         if self._broken is not None:
             raise self._broken
@@ -364,6 +406,10 @@ class Unit:
         # Unlike an Event, whose lock the interrupted code may hold, this queue lets its own thread in again.
         self._stop_requests.put(None)
 
+    def examine(self, *, after_s: float = 0.0) -> None:
+        """Examine the unit beside the hearing, after a while, and tell the control room what was found."""
+        threading.Thread(target=self._test_itself, args=(after_s,), name="selftest", daemon=True).start()
+
     def _asked_to_stop(self, *, within_s: float) -> bool:
         try:
             self._stop_requests.get(timeout=within_s)
@@ -372,7 +418,7 @@ class Unit:
         return True
 
     def _shut_down(self, threads: Sequence[threading.Thread]) -> None:
-        self._notifier.stopping()
+        deadline_s = time.monotonic() + STOP_S
         self._stopping.set()
         for ear in self._ears:
             ear.source.close()
@@ -385,30 +431,58 @@ class Unit:
                 ear.follower.save()
             ear.night.save()
             ear.tutor.close()
+        self._candidates.close()
         if self._writer is not None and not self._writer.close(WRITE_S):
-            log.warning("the evidence of the last events could not be written in %g s", WRITE_S)
-        if self._link is not None and not self._link.stop(DRAIN_S):
+            log.warning(
+                "the evidence of the last events could not be written in %g s; the disk is too slow or full",
+                WRITE_S,
+                extra=coded(Code.EVIDENCE_LOST),
+            )
+        if self._link is not None:
+            self._drain(self._link, deadline_s)
+        self._parts.close()
+
+    def _drain(self, link: Link, deadline_s: float) -> None:
+        from hydroear.mqtt.broker import HANG_UP_S
+
+        if not link.stop(max(MIN_DRAIN_S, deadline_s - HANG_UP_S - time.monotonic())):
             log.warning(
                 "%d messages were not delivered; they wait in %s and are sent when the unit runs again and reaches "
                 "the broker",
                 self._outbox.depth(),
                 self._config.outbox_path,
+                extra=coded(Code.UNDELIVERED),
             )
-        self._parts.close()
+
+    def _standing(self) -> str:
+        link = None if self._link is None else self._link.status
+        try:
+            waiting = self._outbox.depth()
+        except OutboxError:  # what is wrong with it is told by those who need it
+            waiting = None
+        return standing(self._ears, link=link, waiting=waiting, notice=self.notice)
 
     def _listen(self, ear: Ear) -> None:
+        current_sensor.set(ear.sensor)
         try:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
                 with ear.mutex:
+                    night = self._is_night(ear)
                     with self._turn:
                         if ear.recorder is not None:
                             ear.recorder.hear(piece)
-                        reports = ear.pipeline.hear(piece, night=self._is_night(ear))
+                        began_s = time.perf_counter()
+                        reports = ear.pipeline.hear(piece, night=night)
+                        active_ms = 1e3 * (time.perf_counter() - began_s)
                     for report in reports:
                         self._tell(ear, report)
                     ear.tutor.hear(piece)
+                if (shadow := self._candidates.shadow) is not None:
+                    with self._turn:
+                        shadow.hear(ear.sensor, piece, reports, night=night, active_ms=active_ms)
         except (AudioError, CaptureError) as error:
-            log.error("%s: %s", ear.sensor, error)  # noqa: TRY400 - a user's error needs no traceback
+            # A user's error needs no traceback.
+            log.error("%s: %s", ear.sensor, error, extra=coded(Code.SENSOR_GIVEN_UP))  # noqa: TRY400
             self._deaf = True
             if isinstance(error, CaptureError):
                 self.stop()
@@ -430,7 +504,9 @@ class Unit:
             ear.latencies_ms.append(report.score_ms)
             self._model.scored(report.score_ms)
         self._complain(ear, report)
+        before = ear.reporter.event
         self._report(ear, report)
+        self._log_news(ear, report, before)
         if ear.follower is not None:
             ear.follower.take(report)
         if report.window is not None:
@@ -441,7 +517,7 @@ class Unit:
         if self._feed is not None:
             self._feed(report)
         if report.window is not None or report.state is State.FAULT:
-            self._heartbeat.beat(ear.sensor, f"{ear.sensor}: {report.state}")
+            self._heartbeat.beat(ear.sensor)
 
     def _report(self, ear: Ear, report: Report) -> None:
         """Tell the control room, and keep evidence of what it is told."""
@@ -464,6 +540,17 @@ class Unit:
         elif report.event == "close":
             recorder.close_event()
 
+    def _log_news(self, ear: Ear, report: Report, before: OpenEvent | None) -> None:
+        """Log what changed, once it is in the outbox; nothing is wrong with the unit that hears a leak."""
+        event = ear.reporter.event or before
+        event_id = "" if event is None else event.event_id
+        if report.changed:
+            fields = coded(Code.STATE_CHANGED, event_id=event_id)
+            log.info("%s: %s: %s", ear.sensor, report.state, report.reason, extra=fields)
+        if report.event is not None:
+            code = Code.EVENT_OPENED if report.event == "open" else Code.EVENT_CLOSED
+            log.info("%s: event %s: %s", ear.sensor, event_id, report.event, extra=coded(code, event_id=event_id))
+
     def _complain(self, ear: Ear, report: Report) -> None:
         """Log what is wrong with a sensor's audio, each cause now and then; lost audio its source has logged."""
         ailment = report.ailment
@@ -472,7 +559,9 @@ class Unit:
         told_s = ear.complained_s.get(ailment.cause)
         if told_s is None or report.position_s - told_s >= REMINDER_S:
             ear.complained_s[ailment.cause] = report.position_s
-            log.warning("%s: at %.1f s %s", ear.sensor, report.position_s, ailment.text)
+            log.warning(
+                "%s: at %.1f s %s", ear.sensor, report.position_s, ailment.text, extra=coded(Code.SENSOR_AILING)
+            )
 
     def _birth(self) -> bytes:
         sensors = [
@@ -485,9 +574,8 @@ class Unit:
     def _status(self, availability: payloads.Availability) -> bytes:
         return payloads.encode(payloads.Status(availability), self._stamp(0))
 
-    def _test_itself(self) -> None:
-        """Examine the unit once, beside the hearing, and tell the control room what was found."""
-        if self._stopping.wait(SELFTEST_AFTER_S):
+    def _test_itself(self, after_s: float) -> None:
+        if self._stopping.wait(after_s):
             return
         with suppress(OutboxError):  # a unit that stops meanwhile has nobody to tell
             self._examine()
@@ -498,7 +586,13 @@ class Unit:
         findings = examine_unit(self._config)
         for finding in findings:
             if finding.result is Result.FAIL:
-                log.error("selftest: %s: %s; %s", finding.stage, finding.measured, finding.fix)
+                log.error(
+                    "selftest: %s: %s; %s",
+                    finding.stage,
+                    finding.measured,
+                    finding.fix,
+                    extra=coded(Code.SELFTEST_FAILED),
+                )
         found = report(findings)
         payload = payloads.encode(found, self._stamp(0))
         self._outbox.put(Message(topics.selftest(self._config.unit), payload, Kind.HEALTH, retain=True))
@@ -516,6 +610,7 @@ class Unit:
             refused=self._link.status.refused if self._link is not None else 0,
             state_dir=self._config.state_dir,
             bundle=self._bundle,
+            shadow=self._candidates.standing,
             started_s=self._started_s,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class Block:
         """Index of the sample after the last."""
         return self.first_index + len(self.samples)
 
+    def counted_from(self, index: int) -> Block:
+        """The same samples, for who has heard the stream from this index on."""
+        return replace(self, first_index=self.first_index - index)
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -61,6 +65,10 @@ class Gap:
     def end_index(self) -> int:
         """Index of the sample after the last."""
         return self.first_index + self.length
+
+    def counted_from(self, index: int) -> Gap:
+        """The same loss, for who has heard the stream from this index on."""
+        return replace(self, first_index=self.first_index - index)
 
 
 def channels_of(samples: Samples, channels: Sequence[int]) -> Samples:

@@ -16,6 +16,7 @@ from hydroear.capture import microphone_child
 from hydroear.capture.identity import resolve
 from hydroear.capture.microphone_child import HEADER, MAGIC, MAX_PAYLOAD_BYTES, Kind
 from hydroear.capture.supervised import Feed, Frame, SupervisedSource
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 
@@ -111,7 +112,9 @@ class _Child:
         try:
             self._process.wait(REAP_S)
         except subprocess.TimeoutExpired:  # stuck in the kernel, as with a dying USB controller
-            _log.warning("%s: process %d does not die", self._device, self._process.pid)
+            _log.warning(
+                "%s: process %d does not die", self._device, self._process.pid, extra=coded(Code.CAPTURE_STUCK)
+            )
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()

@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from hydroear.audio.riff import IEEE_FLOAT, PCM, WavFormat
 from hydroear.capture.supervised import Feed, FeedEnd, Frame, SupervisedSource
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 
@@ -160,7 +161,7 @@ class _Program:
         try:
             self._process.wait(REAP_S)
         except subprocess.TimeoutExpired:  # stuck in the kernel, as with a dying USB controller
-            _log.warning("%s: process %d does not die", self._name, self._process.pid)
+            _log.warning("%s: process %d does not die", self._name, self._process.pid, extra=coded(Code.CAPTURE_STUCK))
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
@@ -215,7 +216,7 @@ class _StandardInput:
                 if rest := self._pcm.take(whole=False):
                     return rest
                 if cut := self._pcm.cut():
-                    _log.warning("standard input: %s", cut)
+                    _log.warning("standard input: %s", cut, extra=coded(Code.SENSOR_AILING))
                 raise FeedEnd
         return frame
 

@@ -84,6 +84,11 @@ class RecordingSource:
         """A recording does not tell how fast the clock ran that it was made with."""
 
     @property
+    def trouble(self) -> str:
+        """Nothing: a recording sounds."""
+        return ""
+
+    @property
     def overflows(self) -> int:
         """A recording has no driver."""
         return 0

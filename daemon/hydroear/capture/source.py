@@ -34,6 +34,11 @@ class Source(Protocol):
         """Times that a driver said that it had discarded samples. May be asked from any thread."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is heard at the moment; empty where something is. May be asked from any thread."""
+        ...
+
     def read(self) -> Block | Gap | None:
         """Wait for what comes next.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hydroear.audio import Block, Gap, Samples, channels_of
 from hydroear.capture.timeline import Timeline
+from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 
@@ -167,6 +168,11 @@ class SupervisedSource(ABC):
         """How much faster than its nominal rate the sensor's clock runs; None until that is known."""
         return self.status.drift_ppm
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is heard at the moment; empty where something is."""
+        return "" if self._state == "healthy" else self._last_error
+
     def read(self) -> Block | Gap | None:
         """Wait for what comes next, for at most about ``stall_s``.
 
@@ -284,6 +290,6 @@ class SupervisedSource(ABC):
         if (state, error) == before:
             return
         if state == "healthy":
-            _log.info("%s: hearing", self.name)
+            _log.info("%s: hearing", self.name, extra=coded(Code.SENSOR_HEARD))
         else:
-            _log.warning("%s (%s)", error, state)
+            _log.warning("%s (%s)", error, state, extra=coded(Code.SENSOR_DEAF))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hydroear.config.document import YamlError, parse_yaml
 from hydroear.config.problem import Problem, explain, value_text
-from hydroear.config.schema import Config, Section
+from hydroear.config.schema import Config, Room, Section
 from hydroear.config.settings import with_settings
 from hydroear.errors import ConfigError, HydroearError
 
@@ -30,6 +30,15 @@ def load_config(path: Path) -> Config:
     ConfigError
         With every problem of the file, each as ``file:line: key: what; expected …; what to do``.
     """
+    return with_settings(_load(Config, path, "a unit"))
+
+
+def load_room(path: Path) -> Room:
+    """Load the settings of a control room's end, with the rules of :func:`load_config`."""
+    return _load(Room, path, "a control room")
+
+
+def _load(section: type[AnySection], path: Path, what_of: str) -> AnySection:
     try:
         document = parse_yaml(_read(path))
     except YamlError as error:
@@ -37,18 +46,18 @@ def load_config(path: Path) -> Config:
         raise _failure(error.what, f"{path}:{error.line}{column}", fix="correct this line") from error
     if not isinstance(document.tree, dict):
         what = "empty file" if document.tree is None else f"{value_text(document.tree)} at the top"
-        raise _failure(what, path, "the keys and values of a unit", "begin with the example configuration")
+        raise _failure(what, path, f"the keys and values of {what_of}", "begin with the example configuration")
 
     found = [(line, Problem(place, "given twice", fix="keep one")) for place, line in document.duplicates]
     try:
-        config = Config.model_validate(document.tree)
+        config = section.model_validate(document.tree)
     except ValidationError as error:
-        problems = [explain(detail) for detail in error.errors(include_url=False)]
+        problems = [explain(detail, section) for detail in error.errors(include_url=False)]
         found += [(document.line(problem.place), problem) for problem in problems]
     if found:
         found.sort(key=lambda line_and_problem: line_and_problem[0])
         raise ConfigError([f"{path}:{line}: {problem}" for line, problem in found])
-    return with_settings(_with_paths_from(path.absolute().parent, config))
+    return _with_paths_from(path.absolute().parent, config)
 
 
 def load_section(section: type[AnySection], values: dict[str, str], origin: str) -> AnySection:

@@ -306,11 +306,19 @@ class Evidence(Section):
 
 
 class Models(Section):
-    """Which bundles a unit runs, and how long it watches a new one."""
+    """Which bundles a unit runs, and for how long it watches a new one before and after that begins to."""
 
     trusted_keys: Annotated[
         list[Path], Field(description="public keys, one of which must have signed a bundle; with none, none need have")
     ] = []
+    shadow_windows: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="windows that an installed bundle must score beside the one at work to be activated; 0 is none",
+        ),
+    ] = 600
     probation_windows: Annotated[
         int, Field(ge=1, le=100_000, description="windows that an installed bundle must score to be confirmed")
     ] = 3600
@@ -408,4 +416,20 @@ class Config(Section):
             raise ValueError(f"two sensors are called {', '.join(twice)}: give each its own id")
         if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
             raise ValueError("two sensors hear stdin: give all but one a command")
+        return self
+
+
+class Room(Section):
+    """The control room's end of the link."""
+
+    mqtt: Mqtt
+    command_key: Annotated[
+        Path | None, Field(description="private key that signs what is asked, for units with mqtt.command_keys")
+    ] = None
+
+    @model_validator(mode="after")
+    def _is_no_unit(self) -> Room:
+        for name in ("command_keys", "home_assistant"):
+            if getattr(self.mqtt, name):
+                raise ValueError(f"mqtt.{name} is a setting of units: remove it")
         return self

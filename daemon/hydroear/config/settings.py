@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hydroear.codes import Code, coded
 from hydroear.config.problem import explain
 from hydroear.config.schema import Config
 from hydroear.errors import ConfigError, HydroearError
@@ -30,7 +31,12 @@ def with_settings(config: Config) -> Config:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, RecursionError, ConfigError) as error:
-        log.warning("%s: what was set from afar is not in force: %s", config.settings_path, error)
+        log.warning(
+            "%s: what was set from afar is not in force: %s; set it again",
+            config.settings_path,
+            error,
+            extra=coded(Code.SETTINGS_IGNORED),
+        )
     return config
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import struct
 from typing import Literal
 
@@ -66,11 +66,14 @@ def _wav(pcm: NDArray[np.int16], rate_hz: int, text: str) -> bytes:
 def _flac(pcm: NDArray[np.int16], rate_hz: int, text: str) -> bytes:
     import soundfile
 
-    out = io.BytesIO()
-    with soundfile.SoundFile(out, "w", rate_hz, 1, format="FLAC", subtype="PCM_16") as sound:
-        sound.comment = text
-        sound.write(pcm)
-    return out.getvalue()
+    # A file in memory: to write to a Python object, soundfile needs memory that is writable and executable.
+    with os.fdopen(os.memfd_create("clip"), "w+b") as out:
+        fd = out.fileno()
+        with soundfile.SoundFile(fd, "w", rate_hz, 1, format="FLAC", subtype="PCM_16", closefd=False) as sound:
+            sound.comment = text
+            sound.write(pcm)
+        out.seek(0)
+        return out.read()
 
 
 def band_limited(samples: Samples, rate_hz: int, *, low_hz: float, high_hz: float) -> Samples:

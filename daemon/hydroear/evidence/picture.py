@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hydroear.audio import Stretch
-from hydroear.dsp.mel import hz_to_mel, mel_to_hz
-from hydroear.dsp.stft import PowerSpectrum
+from hydroear.dsp.mel import hz_to_mel
 from hydroear.evidence.png import Picture, encode_png, text_mask
+from hydroear.evidence.spectrogram import cubehelix, levels, range_db
 
 WIDTH, HEIGHT = 1040, 640
 _LEFT, _RIGHT = 84, 124
@@ -25,26 +24,7 @@ _INK = ((255, 255, 255), (0, 0, 0), (128, 128, 128), (225, 225, 225), (200, 30, 
 
 _TICKS_HZ = (250.0, 500.0, 1e3, 2e3, 4e3, 8e3, 16e3, 32e3, 64e3)
 _MIN_LABEL_GAP = 18
-_FRAME_S = 0.125
-_SPAN_DB = (30.0, 80.0)
 _SCALE = 2
-_BATCH = 32
-
-
-def cubehelix(shades: int) -> NDArray[np.uint8]:
-    """A colour map whose brightness rises evenly, also in print and to the colour-blind; uint8, shape (shades, 3).
-
-    D. A. Green, "A colour scheme for the display of astronomical intensity images", Bulletin of the Astronomical
-    Society of India 39, 2011, equation 2, with start 0, half a rotation, hue 1.4 and gamma 1: from blue over red to
-    yellow, because his rainbow of one and a half rotations makes noise look like many things.
-    """
-    light = np.linspace(0.0, 1.0, shades)
-    angle = 2.0 * np.pi * 0.5 * light
-    amplitude = 1.4 * light * (1.0 - light) / 2.0
-    mix = np.array([[-0.14861, 1.78277], [-0.29227, -0.90649], [1.97294, 0.0]])
-    rgb = light + amplitude * (mix @ np.stack([np.cos(angle), np.sin(angle)]))
-    colours: NDArray[np.uint8] = np.round(255.0 * np.clip(rgb, 0.0, 1.0)).astype(np.uint8).T
-    return colours
 
 
 PALETTE = np.vstack([cubehelix(_SHADES), np.array(_INK, np.uint8)])
@@ -129,8 +109,8 @@ def row_of(hz: float, top_hz: float) -> int:
 
 
 def _draw_spectrogram(picture: Picture, sound: Stretch, top_hz: float, band_hz: tuple[float, float] | None) -> None:
-    level_db, heard = _levels(sound, top_hz)
-    low_db, high_db = _range_db(level_db[:, heard])
+    level_db, heard = levels(sound, top_hz=top_hz, rows=SPECTROGRAM_HEIGHT, columns=PLOT_WIDTH)
+    low_db, high_db = range_db(level_db[:, heard])
     shade = (_SHADES - 1) * np.clip((level_db - low_db) / (high_db - low_db), 0.0, 1.0)
     area = _frame(picture, SPECTROGRAM_TOP, SPECTROGRAM_HEIGHT)
     area[:] = np.where(heard, np.round(shade), _GREY).astype(np.uint8)
@@ -159,37 +139,6 @@ def _draw_spectrogram(picture: Picture, sound: Stretch, top_hz: float, band_hz: 
         picture[row : row + 2, x + 16 : x + 21] = _BLACK
         _write(picture, f"{db}", x + 30, min(max(row - 6, SPECTROGRAM_TOP), SPECTROGRAM_TOP + SPECTROGRAM_HEIGHT - 14))
     _write(picture, "dBFS/Hz", x, 12)
-
-
-def _levels(sound: Stretch, top_hz: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Power density in dB relative to full scale, shape (rows, columns), and which columns were heard whole.
-
-    A row shows the highest bin of those that fall into it: a thin line must not fade.
-    """
-    n_fft = 2 ** round(np.log2(_FRAME_S * sound.rate_hz))
-    half = n_fft // 2
-    samples = np.pad(sound.samples, half, mode="symmetric")
-    heard = np.pad(sound.heard, half, mode="symmetric")
-    begins = np.linspace(0, len(sound.samples) - 1, PLOT_WIDTH).astype(np.intp)
-    rows_hz = mel_to_hz(np.linspace(0.0, float(hz_to_mel(top_hz)), SPECTROGRAM_HEIGHT + 1))[:-1]
-    bins = np.minimum(np.round(rows_hz * n_fft / sound.rate_hz).astype(np.intp), half)
-    spectrum = PowerSpectrum(n_fft)
-    level_db = np.empty((SPECTROGRAM_HEIGHT, PLOT_WIDTH), np.float32)
-    for first in range(0, PLOT_WIDTH, _BATCH):  # a long clip at a high rate would not fit into a small memory
-        columns = slice(first, first + _BATCH)
-        power = spectrum(np.stack([samples[begin : begin + n_fft] for begin in begins[columns]]))
-        density = np.maximum.reduceat(power, bins, axis=1).T * np.float32(2.0 / sound.rate_hz)
-        level_db[:, columns] = 10.0 * np.log10(np.maximum(density, 1e-20))
-    whole = np.array([heard[begin : begin + n_fft].all() for begin in begins], np.bool_)
-    return level_db[::-1], whole
-
-
-def _range_db(level_db: NDArray[np.float32]) -> tuple[float, float]:
-    """From the faintest to the strongest sound in it, without the last outliers."""
-    if not level_db.size:
-        return -120.0, -120.0 + _SPAN_DB[0]
-    low, high = (float(db) for db in np.percentile(level_db, [3.0, 99.8]))
-    return high - min(max(high - low, _SPAN_DB[0]), _SPAN_DB[1]), high
 
 
 def _draw_score(

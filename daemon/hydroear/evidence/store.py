@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from hydroear.codes import Code, coded
 from hydroear.config.schema import Evidence
 from hydroear.wholefile import PARTIAL, whole_file
 
@@ -183,5 +184,10 @@ class EvidenceStore:
     def _complain(self, what: str) -> None:
         # A full disk stays full: it is told once, and again only after something could be kept.
         if self._complaint is None:
-            log.warning("%s: evidence is not kept: %s; listening goes on", self._folder, what)
+            log.warning(
+                "%s: evidence is not kept: %s; listening goes on",
+                self._folder,
+                what,
+                extra=coded(Code.EVIDENCE_LOST),
+            )
         self._complaint = what

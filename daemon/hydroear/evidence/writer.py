@@ -15,6 +15,7 @@ from typing import Any
 
 from hydroear import __version__
 from hydroear.audio import Stretch
+from hydroear.codes import Code, coded
 from hydroear.config.schema import Evidence
 from hydroear.evidence import clip, picture
 from hydroear.evidence.reasons import Reasons
@@ -161,7 +162,12 @@ class Writer:
             self._cases.put_nowait(case)
         except Full:
             self._drop(case)
-            log.warning("%s: no evidence is kept of %s: the disk is too slow", case.sensor, case.event_id)
+            log.warning(
+                "%s: no evidence is kept of %s: the disk is too slow",
+                case.sensor,
+                case.event_id,
+                extra=coded(Code.EVIDENCE_LOST, sensor=case.sensor, event_id=case.event_id),
+            )
 
     def close(self, within_s: float) -> bool:
         """File what waits; gives whether all of it was filed in this time."""
@@ -181,7 +187,12 @@ class Writer:
             except Exception:
                 # Whatever is wrong with one event's evidence must not cost that of the next.
                 self._drop(case)
-                log.exception("%s: no evidence is kept of %s", case.sensor, case.event_id)
+                log.exception(
+                    "%s: no evidence is kept of %s",
+                    case.sensor,
+                    case.event_id,
+                    extra=coded(Code.EVIDENCE_LOST, sensor=case.sensor, event_id=case.event_id),
+                )
 
     def _drop(self, case: Case) -> None:
         with self._mutex:  # the sensors' threads and the writer's own

@@ -58,7 +58,8 @@ class Golden:
     kinds
         What each window is: ``normal`` or ``leak``.
     errors
-        Reconstruction error of each window, by runtime name: interpreters round int8 differently.
+        Reconstruction error of each window, by the name of the runtime with its fast kernels on x86-64, and for
+        ``reference`` kernels, which all runtimes have: see :class:`hydroear.model.Kernels`.
     """
 
     audio: NDArray[np.int16]
@@ -225,6 +226,20 @@ def read_content(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise damaged(path, f"it has more than {MAX_BYTES} bytes")
     return content
+
+
+def read_manifest(path: Path) -> str:
+    """The manifest of a bundle as it stands there, unchecked: to be shown, not to be believed.
+
+    Raises
+    ------
+    BundleError
+        If the file cannot be read, or has none.
+    """
+    archive = Archive(read_content(path), path, _LIMITS)
+    if _MANIFEST not in archive:
+        raise _no_bundle(path)
+    return archive.read(_MANIFEST).decode(errors="replace")
 
 
 def parse_bundle(content: bytes, where: object, trusted: Sequence[PublicKey] = ()) -> Bundle:

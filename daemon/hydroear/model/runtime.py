@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import platform
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydroear.errors import BundleError, UsageError
+
+
+class Kernels(StrEnum):
+    """Which of an interpreter's built-in kernels run a model.
+
+    int8 results are rounded differently by the fast kernels of each kind of processor: tflite-runtime and LiteRT agree
+    with each other on x86-64, and neither with that nor with each other on aarch64. The reference kernels round alike
+    everywhere, and take longer.
+    """
+
+    FAST = "fast"
+    REFERENCE = "reference"
+
+
+def kernels_here() -> Kernels:
+    """The kernels that models are run with on this machine: those whose rounding a bundle's golden scores tell."""
+    return Kernels.FAST if platform.machine() in ("x86_64", "AMD64") else Kernels.REFERENCE
 
 
 class Runtime(StrEnum):
@@ -38,15 +56,16 @@ class Runtime(StrEnum):
         """Version of the installed interpreter."""
         return importlib.metadata.version(self._distribution)
 
-    def interpreter(self, content: bytes) -> Any:
+    def interpreter(self, content: bytes, kernels: Kernels) -> Any:
         """A single-threaded interpreter of a model, ready to run.
 
-        It runs the built-in kernels, which round alike in both interpreters. LiteRT would by default hand the model to
-        XNNPACK, which is faster, but rounds differently: scores would depend on what is installed.
+        It runs built-in kernels, never XNNPACK, to which LiteRT would by default hand the model: that is faster, but
+        rounds differently again, and scores would depend on what is installed.
         """
         module = importlib.import_module(f"{self._module}.interpreter")
-        kernels = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        interpreter = module.Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=kernels)
+        name = "BUILTIN_REF" if kernels is Kernels.REFERENCE else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+        resolver = module.OpResolverType[name]
+        interpreter = module.Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=resolver)
         interpreter.allocate_tensors()
         return interpreter
 
@@ -100,6 +119,8 @@ class Model:
         The interpreter to run it on.
     name
         What to call it in errors.
+    kernels
+        Which of its kernels; those of this machine where left out.
 
     Raises
     ------
@@ -107,9 +128,9 @@ class Model:
         If the interpreter refuses the model, or it does not take and give one float32 tensor.
     """
 
-    def __init__(self, content: bytes, runtime: Runtime, *, name: str) -> None:
+    def __init__(self, content: bytes, runtime: Runtime, *, name: str, kernels: Kernels | None = None) -> None:
         try:
-            self._interpreter = runtime.interpreter(content)
+            self._interpreter = runtime.interpreter(content, kernels or kernels_here())
         except (ValueError, RuntimeError, SystemError) as error:
             raise BundleError(
                 f"{runtime} {runtime.version} refuses the model ({str(error).splitlines()[0]})",
@@ -143,6 +164,6 @@ class Model:
         return output
 
 
-def load_model(content: bytes, runtime: Runtime, *, name: str) -> Model:
+def load_model(content: bytes, runtime: Runtime, *, name: str, kernels: Kernels | None = None) -> Model:
     """Load a .tflite file; see :class:`Model`."""
-    return Model(content, runtime, name=name)
+    return Model(content, runtime, name=name, kernels=kernels)

@@ -1,9 +1,9 @@
 """Slots A and B for installed bundles: which of them runs, and what becomes of one that fails.
 
 The configured bundle is the factory's. It runs where no slot is active, so that a unit always has something to score
-with. A bundle that is installed becomes a *candidate* in the slot that is not active. A start activates it, on
-*probation*; once it has scored for long enough it is *confirmed*. One that fails is *bad*, and the unit goes back to
-the other slot if that is confirmed, to the factory's bundle if not.
+with. A bundle that is installed becomes a *candidate* in the slot that is not active, and is scored beside the one at
+work, as its shadow. A start activates it, on *probation*; once it has scored for long enough it is *confirmed*. One
+that fails is *bad*, and the unit goes back to the other slot if that is confirmed, to the factory's bundle if not.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from hydroear.codes import Code, coded
 from hydroear.config.schema import Config
 from hydroear.errors import BundleError, UsageError
 from hydroear.model.bundle import Bundle, parse_bundle, read_content, write_content
@@ -29,9 +31,12 @@ from hydroear.wholefile import whole_file
 log = logging.getLogger(__name__)
 
 Slot = Literal["a", "b"]
+Step = Literal["installed", "shadowing", "shadowed", "withdrawn", "activated", "confirmed", "rolled-back"]
 
 MAX_STARTS = 3
-"""How often a bundle on probation is started: a unit that ends each time before it is confirmed will not get there."""
+"""How often a bundle on probation is started: a unit that ends each time before it is confirmed will not get there. And
+how often one is begun to be scored beside that at work by a unit that dies of it each time.
+"""
 
 _SCHEMA = "hydroear/models/1"
 
@@ -58,11 +63,16 @@ class Installed:
     phase
         How far it has come.
     starts
-        How often it was started on probation.
+        How often it was started on probation. Of a candidate, how often it was begun to be scored beside the bundle at
+        work by a unit that then did not end in order.
     without_calibration
         Whether it may be activated for sensors that have no calibration for it.
     reason
         Why it is bad; empty if it is not.
+    shadowed
+        Whether it was scored beside the bundle at work for long enough, and stood it.
+    shadow
+        How it compared with that bundle so far, by sensor; to be told, as JSON values.
     """
 
     name: str
@@ -72,6 +82,45 @@ class Installed:
     starts: int = 0
     without_calibration: bool = False
     reason: str = ""
+    shadowed: bool = False
+    shadow: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_same_as(self, other: Installed) -> bool:
+        """Whether it is the same bundle, installed under the same conditions, however far each has come."""
+
+        def identity(installed: Installed) -> tuple[object, ...]:
+            return installed.name, installed.sha256, installed.release, installed.without_calibration
+
+        return identity(self) == identity(other)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of an installed bundle last.
+
+    Attributes
+    ----------
+    step
+        What became of it.
+    name, sha256, release
+        Which bundle.
+    reason
+        Why; empty where it went well.
+    time
+        When it was written to the disk, in ISO 8601 with a time zone; empty before.
+    """
+
+    step: Step
+    name: str
+    sha256: str
+    release: int | None
+    reason: str = ""
+    time: str = ""
+
+    @classmethod
+    def of(cls, step: Step, installed: Installed) -> Change:
+        """A step of an installed bundle."""
+        return cls(step, installed.name, installed.sha256, installed.release, installed.reason)
 
 
 @dataclass(frozen=True)
@@ -86,12 +135,15 @@ class Slots:
         The slot that runs; None for the factory's bundle.
     highest_confirmed
         The highest release number that was ever confirmed; 0 before.
+    last
+        What changed last; None before anything was installed.
     """
 
     a: Installed | None = None
     b: Installed | None = None
     active: Slot | None = None
     highest_confirmed: int = 0
+    last: Change | None = None
 
     @property
     def inactive(self) -> Slot:
@@ -116,6 +168,9 @@ class Slots:
     def put(self, slot: Slot, installed: Installed | None) -> Slots:
         """Put something into a slot."""
         return replace(self, a=installed) if slot == "a" else replace(self, b=installed)
+
+    def _step(self, step: Step, slot: Slot, installed: Installed) -> Slots:
+        return replace(self.put(slot, installed), last=Change.of(step, installed))
 
     def admitted(self, new: Installed, *, factory_release: int = 0) -> Slots:
         """A candidate comes into the slot that is not active.
@@ -147,7 +202,35 @@ class Slots:
                 where=new.name,
                 fix="wait until it is confirmed, or give hydroear model confirm or rollback",
             )
-        return self.put(self.inactive, new)
+        return self._step("installed", self.inactive, new)
+
+    def shadowing(self) -> Slots:
+        """The candidate begins to be scored beside the bundle at work, or is given up if units have died of that."""
+        candidate = self.candidate
+        if candidate is None:
+            return self
+        if candidate.starts >= MAX_STARTS:
+            return self.withdrawn(
+                f"{candidate.starts} times the unit died while this model was scored beside the one at work"
+            )
+        return self._step("shadowing", self.inactive, replace(candidate, starts=candidate.starts + 1, shadow={}))
+
+    def compared(self, shadow: Mapping[str, Any]) -> Slots:
+        """How the candidate compares so far."""
+        candidate = self.candidate
+        return self if candidate is None else self.put(self.inactive, replace(candidate, shadow=shadow))
+
+    def interrupted(self) -> Slots:
+        """The unit ends in order, and with it the scoring of the candidate: that speaks against nobody."""
+        candidate = self.candidate
+        if candidate is None:
+            return self
+        return self.put(self.inactive, replace(candidate, starts=max(0, candidate.starts - 1)))
+
+    def shadowed(self) -> Slots:
+        """The candidate was scored beside the bundle at work for long enough, and stood it."""
+        candidate = self.candidate
+        return self if candidate is None else self._step("shadowed", self.inactive, replace(candidate, shadowed=True))
 
     def started(self, *, ready: str = "") -> Slots:
         """The unit starts: a candidate goes on probation, one that has been started too often is given up.
@@ -160,7 +243,7 @@ class Slots:
         if (candidate := self.candidate) is not None and candidate.sha256 == ready:
             slot = self.inactive
             begun = replace(candidate, phase=Phase.PROBATION, starts=1)
-            return replace(self.put(slot, begun), active=slot)
+            return replace(self._step("activated", slot, begun), active=slot)
         running = self.running
         if running is None or self.active is None or running.phase is not Phase.PROBATION:
             return self
@@ -174,14 +257,15 @@ class Slots:
         if running is None or self.active is None or running.phase is not Phase.PROBATION:
             return self
         highest = max(self.highest_confirmed, running.release or 0)
-        return replace(self.put(self.active, replace(running, phase=Phase.CONFIRMED)), highest_confirmed=highest)
+        kept = self._step("confirmed", self.active, replace(running, phase=Phase.CONFIRMED))
+        return replace(kept, highest_confirmed=highest)
 
     def rolled_back(self, reason: str) -> Slots:
         """The active bundle is bad: back to the other one if that is confirmed, else to the factory's."""
         running, other = self.running, self.inactive
         if running is None or self.active is None:
             return self
-        left = self.put(self.active, replace(running, phase=Phase.BAD, reason=reason))
+        left = self._step("rolled-back", self.active, replace(running, phase=Phase.BAD, reason=reason))
         before = self.get(other)
         return replace(left, active=other if before is not None and before.phase is Phase.CONFIRMED else None)
 
@@ -189,7 +273,7 @@ class Slots:
         """The candidate is bad before it was activated; nothing changes if there is none."""
         if self.candidate is None:
             return self
-        return self.put(self.inactive, replace(self.candidate, phase=Phase.BAD, reason=reason))
+        return self._step("withdrawn", self.inactive, replace(self.candidate, phase=Phase.BAD, reason=reason))
 
     def to_json(self) -> bytes:
         """As it is written to the disk."""
@@ -208,7 +292,8 @@ class Slots:
             document: Any = json.loads(content)
             if document.pop("schema") != _SCHEMA:
                 raise ValueError("another schema")
-            slots = cls(**{**document, **{slot: _installed(document[slot]) for slot in ("a", "b")}})
+            installed = {slot: _installed(document[slot]) for slot in ("a", "b")}
+            slots = cls(**{**document, **installed, "last": _change(document.get("last"))})
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(str(error)) from error
         if slots.active not in (None, "a", "b") or (slots.active is not None and slots.running is None):
@@ -226,7 +311,18 @@ def _installed(fields: dict[str, Any] | None) -> Installed | None:
         raise ValueError("a bundle without its hash")
     if type(installed.starts) is not int or not (installed.release is None or type(installed.release) is int):
         raise ValueError("a count that is no number")
+    if type(installed.shadowed) is not bool or type(installed.shadow) is not dict:
+        raise ValueError("a comparison that is none")
     return installed
+
+
+def _change(fields: dict[str, Any] | None) -> Change | None:
+    if fields is None:
+        return None
+    change = Change(**fields)
+    if change.step not in get_args(Step) or (change.time and datetime.fromisoformat(change.time).tzinfo is None):
+        raise ValueError("a change that is none")
+    return change
 
 
 class SlotStore:
@@ -256,7 +352,12 @@ class SlotStore:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            log.warning("%s: what is installed is forgotten, and the configured bundle runs: %s", path, error)
+            log.warning(
+                "%s: what is installed is forgotten, and the configured bundle runs: %s; install it again",
+                path,
+                error,
+                extra=coded(Code.MODEL_SLOTS_FAIL),
+            )
         return Slots()
 
     def change(self, change: Callable[[Slots], Slots]) -> Slots:
@@ -277,7 +378,7 @@ class SlotStore:
             return before
         with self._alone():
             before = self.load()
-            after = change(before)
+            after = _timed(before, change(before))
             if after != before:
                 self._save(after)
         return after
@@ -301,7 +402,7 @@ class SlotStore:
         """
         with self._alone():
             before = self.load()
-            after = before.admitted(new, factory_release=factory_release)
+            after = _timed(before, before.admitted(new, factory_release=factory_release))
             # Emptied first: from here on the file is no longer what the slot was said to hold.
             self._save(before.put(before.inactive, None))
             write_content(self.path(before.inactive), content)
@@ -327,6 +428,13 @@ class SlotStore:
             raise BundleError(
                 f"cannot be written ({error.strerror})", where=self._folder, fix="free space or check its owner"
             ) from error
+
+
+def _timed(before: Slots, after: Slots) -> Slots:
+    """The slots with the time of their last change, if that is a new one."""
+    if after.last is None or after.last == before.last:
+        return after
+    return replace(after, last=replace(after.last, time=datetime.now(UTC).isoformat(timespec="milliseconds")))
 
 
 @dataclass(frozen=True)

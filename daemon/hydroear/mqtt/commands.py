@@ -20,6 +20,8 @@ from hydroear.errors import CommandError
 
 MAX_BYTES = 64 * 1024
 """The longest request that is read at all."""
+PIECE_BYTES = 32 * 1024
+"""Length of every piece but the last of a file that travels in pieces, either way."""
 AHEAD_S = 60.0
 """How far a request may come from the future: clocks differ."""
 
@@ -141,14 +143,15 @@ class ModelPiece(Command):
 
 
 class ModelInstall(Command):
-    """Verify a bundle that has come whole, and let it run from the next start on, on probation."""
+    """Verify a bundle that has come whole, and score it beside the one at work. Once it has stood that, as the model
+    topic tells, the next start lets it run, on probation."""
 
     sha256: Annotated[Sha256, Field(description="of the file that was sent")]
     without_calibration: Annotated[bool, Field(description="also for sensors that have no calibration for it")] = False
 
 
 class ModelStatus(Command):
-    """Tell which bundles are installed, and what became of them."""
+    """Tell which bundles are installed, what became of them, and how the one that waits compares with that at work."""
 
 
 class ModelConfirm(Command):

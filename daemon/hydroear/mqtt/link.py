@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
@@ -15,6 +15,7 @@ from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from hydroear.codes import Code, coded
 from hydroear.config.schema import Mqtt
 from hydroear.errors import HydroearError, LinkError
 from hydroear.message import Kind, Message, Stored
@@ -102,6 +103,25 @@ class _Call:
     attempt: Attempt
     accepted: bool = False
     answer_by_s: float | None = None
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+    _dialled: bool = False
+    _over: bool = False
+
+    def dialled(self) -> None:
+        """Dialling has ended, in whatever way."""
+        with self._mutex:
+            self._dialled = True
+            over = self._over
+        if over:
+            hang_up(self.client)
+
+    def end(self) -> None:
+        """Hang up, once dialling has ended: a client that two threads start and stop at once is not ended."""
+        with self._mutex:
+            self._over = True
+            dialled = self._dialled
+        if dialled:
+            hang_up(self.client)
 
     @property
     def address(self) -> Address:
@@ -235,8 +255,7 @@ class Link:
         else:
             client.loop_start()
             self._post(call, partial(self._on_dialled, call))
-            if self._call is not call:
-                hang_up(client)
+        call.dialled()
 
     # On paho's thread.
 
@@ -267,7 +286,7 @@ class Link:
         for topic, reason in zip(self._listeners, reasons, strict=False):
             if reason.is_failure:
                 why = f"the broker does not let this unit read {topic}: {reason}; let this user read it"
-                self._post(call, partial(self._on_trouble, why))
+                self._post(call, partial(self._on_trouble, why, Code.BROKER_REFUSES))
 
     def _paho_message(self, listener: Listener, _client: Client, _data: object, message: MQTTMessage) -> None:
         self._work.put(partial(listener, message.topic, bytes(message.payload), message.retain))
@@ -349,7 +368,7 @@ class Link:
                 self._status = replace(self._status, last_error=self._refusal)
         except HydroearError as error:
             if not self._queue_fails:
-                self._on_trouble(str(error))
+                self._on_trouble(str(error), Code.OUTBOX_FAILS)
             self._queue_fails = True
             self._hand_over_at_s = None
 
@@ -406,7 +425,7 @@ class Link:
         self._hand_over_at_s = None
         self._status = replace(self._status, connected=False)
         if call is not None:
-            hang_up(call.client)
+            call.end()
 
     def _publish(self, message: Message, number: int | None = None) -> None:
         assert self._call is not None
@@ -417,7 +436,7 @@ class Link:
         return Message(topics.status(self._unit), self._make_status(availability), Kind.STATE, retain=True)
 
     def _on_connect(self, call: _Call) -> None:
-        log.info("connected to %s as %s", call.address, self._unit)
+        log.info("connected to %s as %s", call.address, self._unit, extra=coded(Code.BROKER_CONNECTED))
         call.accepted, call.answer_by_s = True, None
         self._roster.accepted()
         self._complaints.clear()
@@ -476,17 +495,17 @@ class Link:
                     f"the broker refuses messages on {handed.topic}: {refusal}; "
                     f"let this user write {own + '#' if handed.topic.startswith(own) else handed.topic}"
                 )
-                self._on_trouble(self._refusal)
+                self._on_trouble(self._refusal, Code.BROKER_REFUSES)
         if handed.id is not None:
             # A refused message is refused the next time as well; kept, it would block the queue for ever.
             self._acknowledged.append(handed.id)
             if refusal is None:
                 self._status = replace(self._status, delivered=self._status.delivered + 1)
 
-    def _on_trouble(self, explanation: str) -> None:
+    def _on_trouble(self, explanation: str, code: Code = Code.BROKER_AWAY) -> None:
         if explanation not in self._complaints:
             self._complaints.add(explanation)
-            log.warning("%s", explanation)
+            log.warning("%s", explanation, extra=coded(code))
         self._status = replace(self._status, last_error=explanation)
 
     def _on_stop(self, deadline_s: float) -> None:

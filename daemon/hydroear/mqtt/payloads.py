@@ -20,6 +20,7 @@ Phase = Literal["open", "update", "close"]
 CalibrationPhase = Literal["none", "learning", "learned", "refused", "stopped"]
 Outcome = Literal["done", "refused", "failed"]
 StageResult = Literal["pass", "warn", "fail", "skip"]
+ModelStep = Literal["installed", "shadowing", "shadowed", "withdrawn", "activated", "confirmed", "rolled-back"]
 SourceKind = Literal["microphone", "pipe", "wav"]
 
 _NEWS = re.compile(rb'\A(\{"schema":"[^"]*","historical":)false')
@@ -203,6 +204,23 @@ class SensorHealth:
 
 
 @dataclass(frozen=True)
+class ShadowHealth:
+    """How far a model has come that hears beside the one at work.
+
+    Attributes
+    ----------
+    windows, of
+        Windows compared, of all sensors, and how many there must be.
+    agreement
+        Share of them of which both models say the same: over the raise level, or not; None before any.
+    """
+
+    windows: int
+    of: int
+    agreement: float | None
+
+
+@dataclass(frozen=True)
 class Health:
     """How the unit is doing.
 
@@ -226,6 +244,8 @@ class Health:
         The most that the kernel holds its clock to be off; None while the clock is not synchronised.
     model
         Name of the model bundle in force.
+    shadow
+        The model that hears beside it, before it may take over; None where none does.
     sensors
         Health of each sensor, by identifier.
     """
@@ -240,6 +260,7 @@ class Health:
     cpu_temperature_c: float | None
     clock_error_s: float | None
     model: str
+    shadow: ShadowHealth | None
     sensors: Mapping[str, SensorHealth]
 
 
@@ -402,6 +423,35 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Model:
+    """What became of an installed bundle, the last time that anything did.
+
+    Attributes
+    ----------
+    step
+        What became of it: it was installed, is scored beside the model at work, has stood that, or was withdrawn before
+        it ran; runs on probation, was confirmed, or was left behind after it ran.
+    name, sha256, release
+        Which bundle; the release is None where no signature was asked for.
+    reason
+        Why it was withdrawn or left behind, in plain words; empty otherwise.
+    changed_time
+        When that was, with a time zone.
+    shadow
+        How it compared with the model at work, by sensor: see :class:`hydroear.decide.comparison.Compared`.
+    """
+
+    kind: ClassVar = "model"
+    step: ModelStep
+    name: str
+    sha256: str
+    release: int | None
+    reason: str
+    changed_time: datetime
+    shadow: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Reply:
     """What became of a request.
 
@@ -454,7 +504,7 @@ class Clip:
     data: str
 
 
-Body = Status | Birth | Health | State | Event | SelfTest | Night | Calibration | Reply | Clip
+Body = Status | Birth | Health | State | Event | SelfTest | Night | Calibration | Model | Reply | Clip
 
 
 def encode(body: Body, stamp: Stamp) -> bytes:

@@ -38,6 +38,11 @@ def calibration(unit: str, sensor_id: str) -> str:
     return f"{ROOT}/{unit}/sensor/{sensor_id}/calibration"
 
 
+def model(unit: str) -> str:
+    """What became of the bundle that was installed last; retained."""
+    return f"{ROOT}/{unit}/model"
+
+
 def event(unit: str, event_id: str) -> str:
     """The messages of one event, from open to close."""
     return f"{ROOT}/{unit}/event/{event_id}"

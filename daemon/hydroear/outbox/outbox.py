@@ -9,9 +9,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
+from hydroear.codes import Code, coded
 from hydroear.errors import OutboxError, OutboxOwnedError
 from hydroear.message import Kind, Message, Stored
 
@@ -321,7 +323,52 @@ class Outbox:
             if source.exists():
                 source.replace(target)
         self.set_aside = aside
-        log.error("%s: the queue is damaged (%s); set aside as %s and begun anew", self._path, error, aside.name)
+        log.error(
+            "%s: the queue is damaged (%s); set aside as %s and begun anew",
+            self._path,
+            error,
+            aside.name,
+            extra=coded(Code.OUTBOX_DAMAGED),
+        )
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a queue holds of one kind.
+
+    Attributes
+    ----------
+    messages, bytes
+        Those that wait; of retained states only a running unit knows.
+    dropped
+        Messages dropped over the limits since the file was begun.
+    """
+
+    messages: int
+    bytes: int
+    dropped: int
+
+
+def take_stock(path: Path) -> dict[Kind, Stock]:
+    """Count what waits in a queue, by kind, without owning it or changing it.
+
+    Raises
+    ------
+    OutboxError
+        If it is not there, or cannot be read.
+    """
+    # Without a journal beside it nobody writes to it, and SQLite need not make one for a reader.
+    journal = path.with_name(path.name + "-wal")
+    options = "mode=ro" if journal.exists() else "mode=ro&immutable=1"
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True)
+        try:
+            rows = db.execute("SELECT kind, messages, bytes, dropped FROM total").fetchall()
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise _cannot_use(path, error) from error
+    return {Kind(kind): Stock(*counts) for kind, *counts in rows}
 
 
 def own_queue(path: Path) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hydroear.codes import Code, coded
 from hydroear.score.distribution import Distribution
 from hydroear.score.floor import SiteFloor
 from hydroear.score.site import SiteCalibration
@@ -150,7 +151,12 @@ class Adaptation:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s: cannot be used (%s); the site is taken as it was commissioned", path, error)
+            log.warning(
+                "%s: cannot be used (%s); the site is taken as it was commissioned",
+                path,
+                error,
+                extra=coded(Code.MEMORY_LOST),
+            )
         return cls(site, clear_decades=clear_decades)
 
 

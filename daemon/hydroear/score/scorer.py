@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hydroear.dsp import FrontEnd
 from hydroear.errors import BundleError
-from hydroear.model import Bundle, Runtime, load_model
+from hydroear.model import Bundle, Kernels, Runtime, kernels_here, load_model
 
 GOLDEN_TOLERANCE = 0.05
 """Largest relative difference of a golden window's error on the runtime it was exported for."""
@@ -44,6 +44,8 @@ class Scorer:
         The bundle.
     runtime
         The interpreter.
+    kernels
+        Which of its kernels; those of this machine where left out.
 
     Raises
     ------
@@ -51,10 +53,10 @@ class Scorer:
         If a model does not run, or does not fit the front end or the other model.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
-        self.bundle, self.runtime = bundle, runtime
-        self._extractor = load_model(bundle.extractor, runtime, name="extractor.tflite")
-        self._autoencoder = load_model(bundle.autoencoder, runtime, name="autoencoder.tflite")
+    def __init__(self, bundle: Bundle, runtime: Runtime, kernels: Kernels | None = None) -> None:
+        self.bundle, self.runtime, self.kernels = bundle, runtime, kernels or kernels_here()
+        self._extractor = load_model(bundle.extractor, runtime, name="extractor.tflite", kernels=self.kernels)
+        self._autoencoder = load_model(bundle.autoencoder, runtime, name="autoencoder.tflite", kernels=self.kernels)
         frames, mels = bundle.front_end.shape
         embedding, whitened = bundle.projection.shape
         for name, shape, right in (
@@ -122,10 +124,11 @@ class Scorer:
         BundleError
             If it is over :data:`GOLDEN_TOLERANCE` or no number, or the bundle was never exported for this runtime.
         """
-        expected = self.bundle.golden.errors.get(self.runtime)
+        rounding = self.runtime if self.kernels is Kernels.FAST else self.kernels
+        expected = self.bundle.golden.errors.get(rounding)
         if not expected:
             raise BundleError(
-                f"exported for {', '.join(sorted(self.bundle.golden.errors)) or 'no runtime'}, not for {self.runtime}",
+                f"exported for {', '.join(sorted(self.bundle.golden.errors)) or 'no runtime'}, not for {rounding}",
                 where=self.bundle.name,
                 fix="install a runtime it was exported for, or export it again",
             )

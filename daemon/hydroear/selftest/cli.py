@@ -27,14 +27,14 @@ _EXPECTED_WIDTH = 32
 _RESULT_WIDTH = len(Result.PASS)
 
 
-def run(config_path: Path, *, as_json: bool, sensor: str | None, tap: bool) -> int:
+def run(config_path: Path, *, machine_readable: bool, sensor: str | None, tap: bool) -> int:
     """Examine the unit of a configuration and print what was found.
 
     Parameters
     ----------
     config_path
         The configuration.
-    as_json
+    machine_readable
         Whether to print one JSON object rather than a table.
     sensor
         The only sensor to listen to; None for all.
@@ -59,7 +59,7 @@ def run(config_path: Path, *, as_json: bool, sensor: str | None, tap: bool) -> i
         if tap:
             findings += [_tap(chosen, findings) for chosen in sensors]
         code = 1 if overall(findings) is Result.FAIL else 0
-    print(_json(unit, findings) if as_json else table(findings, colour=sys.stdout.isatty()))
+    print(as_json(unit, findings) if machine_readable else table(findings, colour=sys.stdout.isatty()))
     return code
 
 
@@ -79,7 +79,7 @@ def _tap(sensor: Sensor, findings: Sequence[Finding]) -> Finding:
     return attempt(stage, TAP_S, lambda: hear_knock(sensor, lambda text: print(text, file=sys.stderr, flush=True)))
 
 
-def _json(unit: str | None, findings: Sequence[Finding]) -> str:
+def as_json(unit: str | None, findings: Sequence[Finding]) -> str:
     """What a running unit publishes of itself; unit and bundle are null where they cannot be told."""
     hashes = (finding.values.get("sha256") for finding in findings if finding.stage == "bundle")
     bundle = next(hashes, None)

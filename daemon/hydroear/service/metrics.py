@@ -110,6 +110,11 @@ def _durations(health: Payload) -> Iterator[Sample]:
             yield {"sensor": sensor, "quantile": quantile}, None if value_ms is None else value_ms / 1000.0
 
 
+def _shadow(key: str) -> Read:
+    """One number of the model that hears beside the one at work; nothing where none does."""
+    return lambda health: [({}, None if health["shadow"] is None else health["shadow"][key])]
+
+
 def _evidence(health: Payload) -> Iterator[Sample]:
     for sensor, told in health["sensors"].items():
         for outcome, count in (told["evidence"] or {}).items():
@@ -126,6 +131,9 @@ METRICS = (
     Metric("disk_free_bytes", "gauge", "Free space for the unit's state.", _unit("disk_free_bytes")),
     Metric("cpu_temperature_celsius", "gauge", "Hottest part that the kernel knows.", _unit("cpu_temperature_c")),
     Metric("clock_error_seconds", "gauge", "The most that the clock may be off.", _unit("clock_error_s")),
+    Metric("shadow_windows", "gauge", "Windows that a model scored beside the one at work.", _shadow("windows")),
+    Metric("shadow_wanted_windows", "gauge", "How many it must score.", _shadow("of")),
+    Metric("shadow_agreement_ratio", "gauge", "Share of which both models say the same.", _shadow("agreement")),
     Metric("sensor_state", "gauge", "1 for what the sensor hears.", _one_of("state", "state", State)),
     Metric("sensor_condition", "gauge", "1 for how the sensor is doing.", _one_of("condition", "condition", Condition)),
     Metric("sensor_level_decibels", "gauge", "Level of the last window, full scale 0.", _sensor("level_db")),

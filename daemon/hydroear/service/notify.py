@@ -5,10 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hydroear.codes import Code, coded
+
 _log = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""How long a manager may be busy with what it was told before: it takes ten messages and no more (unix(7))."""
+WATCHDOG_PATIENCE_S = 0.1
+"""The same for what is told with each window; another follows, and nothing is heard meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +55,26 @@ class Notifier:
 
     def watchdog(self) -> None:
         """A window was scored."""
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", WATCHDOG_PATIENCE_S)
+
+    def reloading(self) -> None:
+        """The configuration is being read again, until the next :meth:`ready`."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """Shutdown has begun."""
         self._send("STOPPING=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, patience_s: float = PATIENCE_S) -> None:
         if not self.address:
             return
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.settimeout(patience_s)
             try:
                 manager.sendto(message.encode(), address)
             except OSError as error:  # a unit must hear on when its manager does not
-                _log.warning("cannot notify systemd at %s: %s", self.address, error)
+                _log.warning("cannot notify systemd at %s: %s", self.address, error, extra=coded(Code.MANAGER_AWAY))
 
 
 def _line(text: str) -> str:
