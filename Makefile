@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-bundle test test-service fuzz firmware lint bench constraints clean
+.PHONY: help demo demo-bundle test test-service fuzz firmware test-firmware lint bench constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +24,7 @@ test: ## Run every test; installs Debian packages (as root, or with sudo)
 	tests/install-debian-packages.sh
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/parity # a process of its own: TensorFlow's interpreter would take tflite-runtime's place
-	$(BIN)/python -m pytest --ignore tests/parity $(AT_ONCE)
+	$(BIN)/python -m pytest --ignore tests/parity --ignore tests/firmware $(AT_ONCE)
 
 test-service: ## Boot units under systemd and cut their power, stop their clocks and brokers; needs root, takes minutes
 	tests/install-debian-packages.sh
@@ -35,9 +35,11 @@ fuzz: $(VENV)/.installed-dev ## Feed FUZZ_CASES damaged inputs to each test that
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -m fuzz --timeout 0 --hypothesis-show-statistics
 
 firmware: ## Cross-compile the firmware's codec and example, print their sizes, test them under sanitizers
-	tests/install-debian-packages.sh cppcheck gcc gcc-arm-none-eabi libc6-dev make python3
+	tests/install-debian-packages.sh cppcheck gcc gcc-arm-none-eabi libc6-dev make python3 qemu-system-arm
 	@$(MAKE) --no-print-directory -C firmware_bridge/c
 
+test-firmware: firmware $(VENV)/.installed-dev ## Test the example firmware on an emulated microcontroller
+	$(BIN)/python -m pytest tests/firmware
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
