@@ -29,3 +29,23 @@ class FrameError(BridgeError):
     def __init__(self, what: str, data: bytes = b"") -> None:
         self.what, self.data = what, data
         super().__init__(what)
+
+
+class PortError(BridgeError):
+    """A port that is missing, refuses, or has gone.
+
+    Parameters
+    ----------
+    port
+        What it is called.
+    what
+        What is wrong with it.
+    """
+
+    def __init__(self, port: str, what: str) -> None:
+        self.port, self.what = port, what
+        super().__init__(f"{port}: {what}")
+
+
+class PortEndError(PortError):
+    """A file that has been read to its end."""

@@ -1,20 +1,18 @@
-"""A simulated device that sends noise, behind a link that loses and damages frames."""
+"""The byte stream of a simulated device that hears nobody, behind a link with faults."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from hydroear_bridge.device import FRAME_S, Device, Samples, Sound
 from hydroear_bridge.errors import UsageError
-from hydroear_bridge.frames import Audio, Frame, Hello, SampleFormat
+from hydroear_bridge.faults import Faults, Link
+from hydroear_bridge.frames import Capabilities, Frame
 from hydroear_bridge.link import DELIMITER, encode
 
-FRAME_S = 0.02
-HELLO_EVERY_S = 2.0
-SENSOR_STREAM = 1
 NOISE_RMS = 0.1
 """Level of the noise, full scale 1: peaks stay well below clipping."""
 
@@ -38,21 +36,49 @@ class Sent:
     arrives: bool
 
 
+def noise(seed: int) -> Sound:
+    """White noise; same seed, same noise."""
+    chances = np.random.default_rng([seed, 0])
+
+    def more(count: int) -> Samples:
+        return NOISE_RMS * chances.standard_normal(count)
+
+    return more
+
+
+def tape(samples: Samples) -> Sound:
+    """Samples over and over, shape (n,), full scale 1."""
+    position = 0
+
+    def more(count: int) -> Samples:
+        nonlocal position
+        heard = samples.take(range(position, position + count), mode="wrap")
+        position += count
+        return heard
+
+    return more
+
+
 def simulate(
-    *, duration_s: float, rate_hz: int = 16000, loss: float = 0.0, corrupt: float = 0.0, seed: int = 0
+    *,
+    duration_s: float,
+    rate_hz: int = 16000,
+    sound: Sound | None = None,
+    faults: Faults = Faults(),  # noqa: B008 - frozen
+    seed: int = 0,
 ) -> Iterator[Sent]:
-    """Send white noise as int16 AUDIO frames of 20 ms, with a HELLO every 2 s.
+    """Send int16 AUDIO frames of 20 ms, with a HELLO every 2 s.
 
     Parameters
     ----------
     duration_s
-        Length of the audio in seconds, above 0.
+        Length of the audio in seconds, above 0; rounded up to whole frames.
     rate_hz
         Sample rate in Hz, 50 to 200000.
-    loss
-        Probability that the link loses a frame, 0 to 1.
-    corrupt
-        Probability that one byte of a frame that is not lost arrives as another, 0 to 1.
+    sound
+        What the sensor hears; by default white noise.
+    faults
+        What goes wrong on the link and in the device; it does not boot, nor is the connection cut.
     seed
         Same seed, same stream, at least 0; the samples are the same whatever the faults.
 
@@ -67,57 +93,50 @@ def simulate(
     UsageError
         If an argument is out of range.
     """
-    for name, value, low, high in [
-        ("rate", rate_hz, 50, 200000),
-        ("loss", loss, 0, 1),
-        ("corrupt", corrupt, 0, 1),
-        ("seed", seed, 0, np.inf),
-        ("seconds", duration_s, 1 / rate_hz if rate_hz > 0 else 0, 1e9),
-    ]:
-        if not low <= value <= high:
-            raise UsageError(f"{name} is {value}, expected {low:g} to {high:g}")
-    return _send(duration_s, rate_hz, loss, corrupt, seed)
+    check_rate_and_seed(rate_hz, seed)
+    if not 1 / rate_hz <= duration_s <= 1e9:
+        raise UsageError(f"seconds is {duration_s}, expected {1 / rate_hz:g} to 1e+09")
+    device = Device(
+        sound or noise(seed),
+        rate_hz=rate_hz,
+        capabilities=Capabilities.STATUS,
+        boot_id=seed % 2**32,
+        ppm=faults.drift,
+        late_hello_s=faults.late_hello,
+        floods_log=faults.flood > 0.0,
+    )
+    return _send(device, duration_s, faults, seed)
 
 
-def _send(duration_s: float, rate_hz: int, loss: float, corrupt: float, seed: int) -> Iterator[Sent]:
-    faults = np.random.default_rng([seed, 1])
-    run_together = False
-    for frame, frames_after in _frames(round(duration_s * rate_hz), rate_hz, seed):
-        first = frame.sequence == 0
+def check_rate_and_seed(rate_hz: int, seed: int) -> None:
+    """Refuse what is out of range with :class:`UsageError`."""
+    if not 50 <= rate_hz <= 200000:
+        raise UsageError(f"rate is {rate_hz}, expected 50 to 200000")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}, expected at least 0")
+
+
+def _send(device: Device, duration_s: float, faults: Faults, seed: int) -> Iterator[Sent]:
+    link = Link(faults, seed)
+    for frame, spared in _with_spared(_frames(device, duration_s)):
         # The delimiter ahead of the first frame ends whatever the line carried before.
-        wire = DELIMITER + encode(frame) if first else encode(frame)
-        spared = first or frames_after < 2
-        if not spared and faults.random() < loss:
-            yield Sent(frame, b"", arrives=False)
-            continue
-        arrives, run_together = not run_together, False
-        if not spared and faults.random() < corrupt:
-            place = int(faults.integers(len(wire)))
-            wire = wire[:place] + bytes([wire[place] ^ int(faults.integers(1, 256))]) + wire[place + 1 :]
-            arrives, run_together = False, not wire.endswith(DELIMITER)
-        yield Sent(frame, wire, arrives)
+        wire = DELIMITER + encode(frame) if frame.sequence == 0 else encode(frame)
+        yield Sent(frame, *link.carry(wire, spared=spared))
 
 
-def _frames(samples: int, rate_hz: int, seed: int) -> Iterator[tuple[Frame, int]]:
-    """Frames of a device without faults, each with the number of frames after it."""
-    signal = np.random.default_rng([seed, 0])
-    hello = Hello(boot_id=seed % 2**32, uid=b"simulated", model="hydroear simulator")
-    count = round(FRAME_S * rate_hz)
-    firsts = range(0, samples, count)
-    audio_per_hello = round(HELLO_EVERY_S / FRAME_S)
-    last = len(firsts) + math.ceil(len(firsts) / audio_per_hello) - 1
-    sequence = 0
-    for number, first in enumerate(firsts):
-        time_us = first * 1_000_000 // rate_hz
-        if number % audio_per_hello == 0:
-            yield Frame(sequence=sequence, device_time_us=time_us, body=hello), last - sequence
-            sequence += 1
-        noise = NOISE_RMS * signal.standard_normal(min(count, samples - first))
-        audio = Audio(
-            sample_index=first,
-            rate_millihz=1000 * rate_hz,
-            sample_format=SampleFormat.INT16,
-            data=(2**15 * noise).astype("<i2").tobytes(),
-        )
-        yield Frame(sequence=sequence, device_time_us=time_us, stream=SENSOR_STREAM, body=audio), last - sequence
-        sequence += 1
+def _frames(device: Device, duration_s: float) -> Iterator[Frame]:
+    device.boot(0.0)
+    for step in range(1, int(np.ceil(duration_s / FRAME_S - 1e-9)) + 1):
+        yield from device.send(step * FRAME_S)
+
+
+def _with_spared(frames: Iterator[Frame]) -> Iterator[tuple[Frame, bool]]:
+    """Each frame, and whether it is the first or one of the last two."""
+    ahead: list[Frame] = []
+    first = True
+    for frame in frames:
+        ahead.append(frame)
+        if len(ahead) > 2:
+            yield ahead.pop(0), first
+            first = False
+    yield from ((frame, True) for frame in ahead)

@@ -24,7 +24,7 @@ def summary_of(sniff: subprocess.CompletedProcess[bytes]) -> dict[str, object]:
 
 
 def test_what_the_simulator_says_cannot_arrive_is_what_the_sniffer_misses() -> None:
-    simulated = run("simulate", "--seconds", "20", "--loss", "0.05", "--corrupt", "0.05", "--seed", "4")
+    simulated = run("simulate", "--seconds", "20", "--faults", "loss=0.05,corrupt=0.05", "--seed", "4")
     said = re.fullmatch(rb"simulated (\d+) frames; (\d+) of them, (\d+) samples, cannot arrive\n", simulated.stderr)
     assert said
     frames, frames_lost, samples_lost = map(int, said.groups())
@@ -46,11 +46,16 @@ def test_what_the_simulator_says_cannot_arrive_is_what_the_sniffer_misses() -> N
 
 def test_loss_alone_is_told_but_is_no_bad_frame(tmp_path: Path) -> None:
     capture = tmp_path / "capture.bin"
-    assert run("simulate", "--out", str(capture), "--seconds", "2", "--rate", "8000", "--loss", "0.3").returncode == 0
+    assert (
+        run("simulate", "--out", str(capture), "--seconds", "2", "--rate", "8000", "--faults", "loss=0.3").returncode
+        == 0
+    )
     sniff = run("sniff", str(capture))
     lines = sniff.stdout.decode().splitlines()
     assert sniff.returncode == 0
-    assert re.fullmatch(r"frame 0 stream 0 0\.000000 s HELLO boot 00000000, uid \w+, 'hydroear simulator'", lines[0])
+    assert re.fullmatch(
+        r"frame 0 stream 0 0\.000000 s HELLO boot 00000000, uid \w+, 'hydroear simulator', 1 sensors", lines[0]
+    )
     audio = (
         r"frame \d+ stream 1 \d+\.\d{6} s AUDIO samples \d+\.\.\d+, 8000 Hz, int16 x 1, gain 0 dB, level -\d\d\.\d dB"
     )
@@ -82,8 +87,10 @@ def test_bytes_without_a_frame_are_a_failure_in_one_line(junk: bytes) -> None:
         ([], "VERB"),
         (["sniff", "/nonexistent/capture.bin"], "/nonexistent/capture.bin: No such file or directory"),
         (["sniff", "/"], "/: Is a directory"),
-        (["simulate", "--loss", "1.5"], "loss is 1.5, expected 0 to 1"),
-        (["simulate", "--corrupt", "nan"], "corrupt is nan"),
+        (["simulate", "--faults", "loss=1.5"], "loss is 1.5, expected 0 to 1"),
+        (["simulate", "--faults", "corrupt=nan"], "corrupt is nan"),
+        (["simulate", "--faults", "rain=1"], "no fault is called 'rain'; there are loss, "),
+        (["simulate", "--faults", "loss"], "loss is '', expected a number"),
         (["simulate", "--seconds", "0"], "seconds is 0"),
         (["simulate", "--rate", "0"], "rate is 0"),
         (["simulate", "--seed", "-1"], "seed is -1"),
