@@ -142,7 +142,8 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "unit.yaml:14: sensors[3]: bad value '5'; expected a section with id, source, site",
         "unit.yaml:16: sensors[4].source: channel 2 of 1: choose one that is opened",
         "unit.yaml:18: sensors[5].id: given twice; keep one",
-        "unit.yaml:19: sensors[5].source: bad value 'quiet.wav'; expected a section with type bridge, microphone, pipe or wav",
+        "unit.yaml:19: sensors[5].source: bad value 'quiet.wav'; expected a section with type bridge, microphone, "
+        "pipe or wav",
         "unit.yaml:21: decision.horizon_s: bad value 'soon'; expected a number from 1 to 86400 "
         "(how long it must stay abnormal to warn)",
         "unit.yaml:22: decision.low_percentile: bad value '51'; expected a number from 0 to 40 "
