@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import textwrap
@@ -246,3 +247,20 @@ def test_any_text_is_a_configuration_or_a_configuration_error(tmp_path: Path, co
     for problem in problems:
         assert re.fullmatch(rf"{re.escape(str(path))}(:\d+){{0,2}}: \S.*", problem)
         assert "pydantic" not in problem
+
+
+def test_a_port_is_heard_by_one_sensor(tmp_path: Path) -> None:
+    sensors = [{"id": name, "source": {"type": "bridge", "port": "tcp://pole:4000"}} for name in ("a", "b")]
+    path = tmp_path / "unit.yaml"
+    path.write_text(json.dumps({"unit": "unit-1", "bundle": "model.hydroear", "sensors": sensors}))
+    with pytest.raises(ConfigError, match="two sensors have one port: a port is heard by one of them"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("port", ["ttyACM0", "usb:1209", "tcp://pole", "udp://pole:1"])
+def test_a_port_that_is_none_is_refused_with_what_would_be_one(port: str, tmp_path: Path) -> None:
+    path = tmp_path / "unit.yaml"
+    sensor = {"id": "a", "source": {"type": "bridge", "port": port}}
+    path.write_text(json.dumps({"unit": "unit-1", "bundle": "model.hydroear", "sensors": [sensor]}))
+    with pytest.raises(ConfigError, match=r"expected usb:VID:PID\[:SERIAL\], tcp://HOST:PORT or the path of"):
+        load_config(path)

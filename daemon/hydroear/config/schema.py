@@ -436,6 +436,9 @@ class Config(Section):
             raise ValueError(f"two sensors are called {', '.join(twice)}: give each its own id")
         if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
             raise ValueError("two sensors hear stdin: give all but one a command")
+        ports = [sensor.source.port for sensor in self.sensors if isinstance(sensor.source, BridgeSource)]
+        if len(set(ports)) < len(ports):
+            raise ValueError("two sensors have one port: a port is heard by one of them")
         return self
 
 
