@@ -43,7 +43,8 @@ firmware: ## Cross-compile the firmware's codec and example, print their sizes, 
 	tests/install-debian-packages.sh cppcheck gcc gcc-arm-none-eabi libc6-dev make python3 qemu-system-arm
 	@$(MAKE) --no-print-directory -C firmware_bridge/c
 
-test-firmware: firmware $(VENV)/.installed-dev ## Test the example firmware on an emulated microcontroller
+test-firmware: firmware $(VENV)/.installed-dev ## Test the example firmware on an emulated microcontroller, with a unit
+	tests/install-debian-packages.sh mosquitto
 	$(BIN)/python -m pytest tests/firmware
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports

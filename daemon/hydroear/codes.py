@@ -27,6 +27,8 @@ class Code(StrEnum):
     COMMAND_FAILED = "command-failed"
     COMMAND_REFUSED = "command-refused"
     CONFIG_BAD = "config-bad"
+    DEVICE_ALARM = "device-alarm"
+    DEVICE_RESTARTED = "device-restarted"
     EVENT_CLOSED = "event-closed"
     EVENT_OPENED = "event-opened"
     EVIDENCE_LOST = "evidence-lost"

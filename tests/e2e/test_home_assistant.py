@@ -185,6 +185,7 @@ def unit_health(condition: payloads.SensorCondition, *, cpu_temperature_c: float
         condition=condition,
         ailment="",
         evidence=None,
+        device=None,
     )
     return Health(
         uptime_s=1.0,

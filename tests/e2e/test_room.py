@@ -77,7 +77,7 @@ class Street:
 
 def health() -> payloads.Health:
     sensor = payloads.SensorHealth(
-        "quiet", -40.0, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", evidence=None
+        "quiet", -40.0, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", evidence=None, device=None
     )
     return payloads.Health(10.0, 1, 0, {}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import textwrap
@@ -130,7 +131,7 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "unit.yaml:1: bundle: missing; expected a path (the model bundle to score with); add it",
         "unit.yaml:2: bundel: unknown key; expected one of unit, bundle, state_dir, runtime, sensors, decision, night, "
         "mqtt, publish, evidence, models, metrics; did you mean bundle?",
-        "unit.yaml:5: sensors[0].source.type: bad value 'microfone'; expected microphone, pipe or wav; "
+        "unit.yaml:5: sensors[0].source.type: bad value 'microfone'; expected bridge, microphone, pipe or wav; "
         "did you mean microphone?",
         "unit.yaml:9: sensors[1].source.files: bad value 'quiet.wav'; expected a list with at least one entry "
         "(recordings, played in this order)",
@@ -138,11 +139,12 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "(times real time; 0 is as fast as possible)",
         "unit.yaml:11: sensors[1].source.colour: unknown key; expected one of channel, reference_channel, type, files, "
         "speed; remove it",
-        "unit.yaml:13: sensors[2].source.type: missing; expected microphone, pipe or wav; add it",
+        "unit.yaml:13: sensors[2].source.type: missing; expected bridge, microphone, pipe or wav; add it",
         "unit.yaml:14: sensors[3]: bad value '5'; expected a section with id, source, site",
         "unit.yaml:16: sensors[4].source: channel 2 of 1: choose one that is opened",
         "unit.yaml:18: sensors[5].id: given twice; keep one",
-        "unit.yaml:19: sensors[5].source: bad value 'quiet.wav'; expected a section with type microphone, pipe or wav",
+        "unit.yaml:19: sensors[5].source: bad value 'quiet.wav'; expected a section with type bridge, microphone, "
+        "pipe or wav",
         "unit.yaml:21: decision.horizon_s: bad value 'soon'; expected a number from 1 to 86400 "
         "(how long it must stay abnormal to warn)",
         "unit.yaml:22: decision.low_percentile: bad value '51'; expected a number from 0 to 40 "
@@ -245,3 +247,20 @@ def test_any_text_is_a_configuration_or_a_configuration_error(tmp_path: Path, co
     for problem in problems:
         assert re.fullmatch(rf"{re.escape(str(path))}(:\d+){{0,2}}: \S.*", problem)
         assert "pydantic" not in problem
+
+
+def test_a_port_is_heard_by_one_sensor(tmp_path: Path) -> None:
+    sensors = [{"id": name, "source": {"type": "bridge", "port": "tcp://pole:4000"}} for name in ("a", "b")]
+    path = tmp_path / "unit.yaml"
+    path.write_text(json.dumps({"unit": "unit-1", "bundle": "model.hydroear", "sensors": sensors}))
+    with pytest.raises(ConfigError, match="two sensors have one port: a port is heard by one of them"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("port", ["ttyACM0", "usb:1209", "tcp://pole", "udp://pole:1"])
+def test_a_port_that_is_none_is_refused_with_what_would_be_one(port: str, tmp_path: Path) -> None:
+    path = tmp_path / "unit.yaml"
+    sensor = {"id": "a", "source": {"type": "bridge", "port": port}}
+    path.write_text(json.dumps({"unit": "unit-1", "bundle": "model.hydroear", "sensors": [sensor]}))
+    with pytest.raises(ConfigError, match=r"expected usb:VID:PID\[:SERIAL\], tcp://HOST:PORT or the path of"):
+        load_config(path)

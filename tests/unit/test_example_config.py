@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from hydroear.config.loader import load_config, load_room
 from hydroear.config.schema import (
     BandLimit,
+    BridgeSource,
     Config,
     Decision,
     Evidence,
@@ -39,10 +40,11 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     """Each section of the schema with what the uncommented example sets in it."""
     unit = yaml.safe_load(UNCOMMENTED)
     yield Config, unit
-    microphone, program, recordings = unit["sensors"]
+    microphone, program, bridge, recordings = unit["sensors"]
     yield Sensor, microphone
     yield MicrophoneSource, microphone["source"]
     yield PipeSource, program["source"]
+    yield BridgeSource, bridge["source"]
     yield WavSource, recordings["source"]
     yield Decision, unit["decision"]
     yield Night, unit["night"]
@@ -57,7 +59,7 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
 
 def range_text(field: FieldInfo) -> str:
     """How the example words the range of a number; empty without one."""
-    limits = {name: f"{getattr(limit, name):g}" for limit in field.metadata for name in ("ge", "gt", "le")
+    limits = {name: f"{getattr(limit, name):.7g}" for limit in field.metadata for name in ("ge", "gt", "le")
               if getattr(limit, name, None) is not None}  # fmt: skip
     match limits:
         case {"ge": low, "le": high}:
@@ -78,7 +80,7 @@ def test_it_loads_as_it_is() -> None:
 def test_it_loads_with_every_setting_uncommented(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(UNCOMMENTED)
-    assert len(load_config(path).sensors) == 3
+    assert len(load_config(path).sensors) == 4
 
 
 def test_it_shows_each_setting_of_the_schema_and_no_other() -> None:

@@ -82,7 +82,7 @@ def test_every_number_of_the_health_payload_is_told(path: tuple[str, ...]) -> No
     assert render(changed(path, 123)) != render(HEALTH)
 
 
-@pytest.mark.parametrize("key", ["level_db", "drift_ppm", "score_p50_ms", "evidence"])
+@pytest.mark.parametrize("key", ["level_db", "drift_ppm", "score_p50_ms", "evidence", "device"])
 def test_what_is_not_known_has_no_sample(key: str) -> None:
     told = samples(render(changed(("sensors", "hydrant-7", key), None)))
     assert len(told) < len(samples(render(HEALTH)))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from hydroear.health.device import DeviceHealth
 from hydroear.mqtt import topics
 from hydroear.mqtt.payloads import (
     Birth,
@@ -83,6 +84,22 @@ EXAMPLES: list[Body] = [
                 condition="degraded",
                 ailment="some samples are clipped",
                 evidence=EvidenceHealth(clips=3, pictures=3, evicted=4, refused=1, failed=0, dropped=0),
+                device=DeviceHealth(
+                    model="hydrophone",
+                    firmware="1.4.0",
+                    restarts=1,
+                    reset_cause="watchdog",
+                    battery_v=3.612,
+                    charge=0.8,
+                    temperature_c=11.25,
+                    adc_overruns=0,
+                    samples_dropped=320,
+                    clips=2,
+                    frames_dropped=1,
+                    frames_lost=4,
+                    frames_bad=2,
+                    alarms=("water-ingress",),
+                ),
             )
         },
     ),

@@ -39,6 +39,8 @@ def sensor_birth(sensor: schema.Sensor, *, rate_hz: int, calibrated: bool) -> pa
         device = source.device
     elif isinstance(source, schema.PipeSource):
         device = Path(source.command[0]).name  # its arguments may hold a password
+    elif isinstance(source, schema.BridgeSource):
+        device = source.port
     return payloads.SensorBirth(
         id=sensor.id,
         source=source.type,

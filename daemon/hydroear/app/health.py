@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hydroear.evidence import Writer
+from hydroear.health import Condition
 from hydroear.health.clock import clock_error_s
 from hydroear.health.machine import look_at_machine
 from hydroear.model import Bundle
@@ -72,6 +73,9 @@ def health_of(
 def _sensor_health(ear: Ear, writer: Writer | None) -> payloads.SensorHealth:
     latencies_ms = list(ear.latencies_ms)
     p50, p95 = (round(float(p), 3) for p in np.percentile(latencies_ms, [50, 95])) if latencies_ms else (None, None)
+    condition, ailment, device = ear.pipeline.liveness.condition, ear.pipeline.liveness.ailment, ear.source.device
+    if device is not None and device.alarms and condition is Condition.HEALTHY:
+        condition, ailment = Condition.DEGRADED, f"the device reports {', '.join(device.alarms)}: look after it"
     return payloads.SensorHealth(
         state=ear.pipeline.state.value,
         level_db=_rounded(ear.pipeline.level_db, 3),
@@ -85,9 +89,10 @@ def _sensor_health(ear: Ear, writer: Writer | None) -> payloads.SensorHealth:
         drift_ppm=_rounded(ear.source.drift_ppm, 1),
         score_p50_ms=p50,
         score_p95_ms=p95,
-        condition=ear.pipeline.liveness.condition.value,
-        ailment=ear.pipeline.liveness.ailment,
+        condition=condition.value,
+        ailment=ailment,
         evidence=None if writer is None else _evidence_health(ear.sensor, writer),
+        device=device,
     )
 
 

@@ -379,7 +379,7 @@ class Unit:
         self.examine(after_s=SELFTEST_AFTER_S)
         try:
             health_s = standing_s = time.monotonic()
-            told, seq, leaving = "", 0, False
+            told, seq, leaving, alarms = "", 0, False, self._alarms()
             while any(thread.is_alive() for thread in threads) and not self._asked_to_stop(within_s=0.2):
                 if leaving := attend():
                     break
@@ -387,8 +387,9 @@ class Unit:
                     standing_s += STANDING_EVERY_S
                     if (now := self._standing()) != told:
                         self._notifier.status(told := now)
-                if time.monotonic() >= health_s:
-                    health_s += self._config.publish.health_every_s
+                due, before, alarms = time.monotonic() >= health_s, alarms, self._alarms()
+                if due or alarms != before:
+                    health_s += self._config.publish.health_every_s if due else 0.0
                     health = payloads.encode(self._health(), self._stamp(seq))
                     self._outbox.put(Message(topics.health(self._config.unit), health, Kind.HEALTH, retain=True))
                     seq += 1
@@ -601,6 +602,9 @@ class Unit:
     def _announce(self) -> None:
         if self._link is not None:
             self._link.announce()
+
+    def _alarms(self) -> list[Sequence[str]]:
+        return [() if ear.source.device is None else ear.source.device.alarms for ear in self._ears]
 
     def _health(self) -> payloads.Health:
         return health_of(

@@ -26,7 +26,7 @@ class Block:
     first_index
         Index of the first sample since the source was opened, counting lost samples.
     monotonic_s
-        Monotonic time at which the last sample was received, in seconds.
+        Monotonic time at which the last sample was received, or taken, where that is known, in seconds.
     """
 
     samples: Samples

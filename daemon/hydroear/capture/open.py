@@ -7,7 +7,7 @@ from hydroear.capture.source import Source
 from hydroear.config import schema
 
 
-def open_source(settings: schema.WavSource | schema.MicrophoneSource | schema.PipeSource) -> Source:
+def open_source(settings: schema.Source) -> Source:
     """Open what a sensor listens to.
 
     Raises
@@ -26,6 +26,10 @@ def open_source(settings: schema.WavSource | schema.MicrophoneSource | schema.Pi
         from hydroear.capture.pipe import PipeSource
 
         return PipeSource(settings)
+    if isinstance(settings, schema.BridgeSource):
+        from hydroear.capture.bridge import BridgeSource
+
+        return BridgeSource(settings)
     from hydroear.capture.microphone import MicrophoneSource
 
     return MicrophoneSource(settings)

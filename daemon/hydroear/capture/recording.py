@@ -93,6 +93,10 @@ class RecordingSource:
         """A recording has no driver."""
         return 0
 
+    @property
+    def device(self) -> None:
+        """A recording has no device."""
+
     def read(self) -> Block | None:
         """Wait for the next block, shape (n, 1) or (n, 2); None at the end or when closed."""
         with self._reading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hydroear.audio import Block, Gap
+from hydroear.health.device import DeviceHealth
 
 
 class Source(Protocol):
@@ -37,6 +38,11 @@ class Source(Protocol):
     @property
     def trouble(self) -> str:
         """Why nothing is heard at the moment; empty where something is. May be asked from any thread."""
+        ...
+
+    @property
+    def device(self) -> DeviceHealth | None:
+        """How the device behind it is doing; None where it cannot tell. May be asked from any thread."""
         ...
 
     def read(self) -> Block | Gap | None:

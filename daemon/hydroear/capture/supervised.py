@@ -17,6 +17,7 @@ from hydroear.capture.timeline import Timeline
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
+from hydroear.health.device import DeviceHealth
 
 _log = logging.getLogger(__name__)
 
@@ -64,14 +65,20 @@ class Frame:
     samples
         float32, shape (n, channels), n at least 1; may hold what is not finite.
     end_s
-        Monotonic time at which the last of them arrived.
+        Monotonic time at which the last of them arrived, or was taken, where that is known.
     after_loss
-        Whether samples before them were discarded, nobody knows how many.
+        Whether samples before them were discarded.
+    lost
+        How many samples are missing before them, where the sensor counts them; None where nobody knows.
+    loss
+        Why, in plain words, where that is known.
     """
 
     samples: Samples
     end_s: float
     after_loss: bool = False
+    lost: int | None = None
+    loss: str = ""
 
 
 class FeedEnd(Exception):  # noqa: N818 - no error
@@ -147,6 +154,11 @@ class SupervisedSource(ABC):
         self._timeline: Timeline | None = None
         self._ready: deque[Block | Gap] = deque()
 
+    @property
+    def device(self) -> DeviceHealth | None:
+        """How the device behind the sensor is doing; None where it cannot tell."""
+        return None
+
     @abstractmethod
     def _start(self) -> Feed:
         """Begin an attempt to capture; raises CaptureError if it cannot begin."""
@@ -182,7 +194,7 @@ class SupervisedSource(ABC):
             A block of shape (n, 1), or (n, 2) with a reference channel, or a gap, each beginning
             where the one before ended; None when closed, or at the end of a source that has one. The
             length of a gap is the time that passed times the rate, also where the driver reports an
-            overflow, because it does not say how much it discarded.
+            overflow, because it does not say how much it discarded; unless the sensor counts its samples.
 
         Raises
         ------
@@ -256,8 +268,8 @@ class SupervisedSource(ABC):
             self._lose(timeline, frame.end_s, reason)
             return
         self.overflows += frame.after_loss
-        loss = "driver overflow, length by the clock" if frame.after_loss else ""
-        self._ready += timeline.place(samples, frame.end_s, loss=loss)
+        loss = frame.loss or ("driver overflow, length by the clock" if frame.after_loss else "")
+        self._ready += timeline.place(samples, frame.end_s, loss=loss, lost=frame.lost)
         self._become("healthy", self._last_error)
 
     def _lose(self, timeline: Timeline, until_s: float, reason: str) -> None:

@@ -8,6 +8,9 @@ least delay of some seconds is nearly the same at any time, so that
   sample before it. An error of one gap is made good by the next, and errors do not add up;
 - a least delay that grows suddenly means that samples were lost and nobody said so;
 - a slow change of the least delay is the difference of two crystals. It is followed, and makes no gaps.
+
+A sensor that counts its samples tells what was lost. The clock then only fills in while nothing is heard, and what it
+counted too much is made good when the sensor is heard again.
 """
 
 from __future__ import annotations
@@ -68,7 +71,7 @@ class Timeline:
         self._interrupt(reason)
         return self._gap(round((until_s - self.end_s) * self._rate_hz))
 
-    def place(self, samples: Samples, end_s: float, *, loss: str = "") -> list[Block | Gap]:
+    def place(self, samples: Samples, end_s: float, *, loss: str = "", lost: int | None = None) -> list[Block | Gap]:
         """Give samples their index, behind a gap if some were lost before them.
 
         Parameters
@@ -78,7 +81,9 @@ class Timeline:
         end_s
             Monotonic time at which the last of them arrived.
         loss
-            Why others are missing before them; empty if none are. There is at least one then.
+            Why others are missing before them; empty if none are. There is at least one then, if `lost` is None.
+        lost
+            How many are, where the sensor counts them; None where nobody knows.
 
         Returns
         -------
@@ -86,6 +91,8 @@ class Timeline:
             In order. A gap after the block is a loss that nobody said, found some seconds later. Nothing if all the
             samples were counted in a gap before they arrived.
         """
+        if lost is not None:
+            return self._place_counted(samples, end_s, loss, lost)
         if loss:
             self._interrupt(loss)
         begin_s = end_s - len(samples) / self._rate_hz
@@ -110,6 +117,38 @@ class Timeline:
         if gap := self._compare(end_s):
             pieces.append(gap)
         return pieces
+
+    def _place_counted(self, samples: Samples, end_s: float, loss: str, lost: int) -> list[Block | Gap]:
+        missing, self._counted = lost - self._counted, 0
+        pieces: list[Block | Gap] = []
+        self._loss = loss or self._loss
+        if gap := self._gap(missing):
+            pieces.append(gap)
+            self._counted = 0
+        elif missing < 0:
+            late = min(-missing, len(samples))
+            self._counted = -missing - late
+            samples = samples[late:]
+        if not self._counted:
+            self._loss = ""
+        if len(samples):
+            block = Block(samples, self.next_index, end_s)
+            self.next_index = block.end_index
+            pieces.append(block)
+            self._follow(end_s)
+        return pieces
+
+    def _follow(self, end_s: float) -> None:
+        """Follow the clock of a sensor that counts: nothing is lost unsaid."""
+        self._least_s = min(self._least_s, end_s - self.next_index / self._rate_hz)
+        if self._segment_s is None:
+            self._segment_s = end_s
+        if self._first_run:
+            self._origin_s = self._least_s
+        if end_s - self._segment_s >= SEGMENT_S:
+            self.drift.add(end_s, self._least_s)
+            self._origin_s = self._least_s
+            self._segment_s, self._least_s, self._first_run = end_s, inf, False
 
     def _interrupt(self, reason: str) -> None:
         self._loss = reason

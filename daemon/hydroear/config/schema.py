@@ -107,11 +107,31 @@ class PipeSource(LiveSource):
         return self.command == ["stdin"]
 
 
+PORT_PATTERN = r"^(usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?|tcp://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):\d{1,5}|/.+)$"
+PORT_EXPECTED = "usb:VID:PID[:SERIAL], tcp://HOST:PORT or the path of a serial line"
+BridgePort = Annotated[str, Field(pattern=PORT_PATTERN, json_schema_extra={"expected": PORT_EXPECTED})]
+
+
+class BridgeSource(LiveSource):
+    """A sensor with a microcontroller that speaks the bridge protocol."""
+
+    type: Literal["bridge"]
+    port: Annotated[BridgePort, Field(description="where the microcontroller is found")]
+    baud: Annotated[int, Field(ge=9600, le=4_000_000, description="bits a second of a UART")] = 921_600
+    sensor: Annotated[int, Field(ge=1, le=255, description="which of its sensors to hear, by the stream's number")] = 1
+    gain_db: Annotated[
+        float | None, Field(ge=-100, le=100, description="gain to set, and to refer levels to; default: left as it is")
+    ] = None
+
+
+Source = WavSource | MicrophoneSource | PipeSource | BridgeSource
+
+
 class Sensor(Section):
     """One ear on the pipe."""
 
     id: Annotated[Identifier, Field(description="name of the sensor in topics and events")]
-    source: Annotated[WavSource | MicrophoneSource | PipeSource, Field(discriminator="type")]
+    source: Annotated[Source, Field(discriminator="type")]
     site: Annotated[
         Path | None, Field(description="calibration of this sensor; default STATE_DIR/site/SENSOR.json")
     ] = None
@@ -416,6 +436,9 @@ class Config(Section):
             raise ValueError(f"two sensors are called {', '.join(twice)}: give each its own id")
         if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
             raise ValueError("two sensors hear stdin: give all but one a command")
+        ports = [sensor.source.port for sensor in self.sensors if isinstance(sensor.source, BridgeSource)]
+        if len(set(ports)) < len(ports):
+            raise ValueError("two sensors have one port: a port is heard by one of them")
         return self
 
 

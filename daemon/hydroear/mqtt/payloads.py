@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from hydroear.health.clock import Clock
+from hydroear.health.device import DeviceHealth
 from hydroear.mqtt import topics
 
 Availability = Literal["online", "offline"]
@@ -21,7 +22,7 @@ CalibrationPhase = Literal["none", "learning", "learned", "refused", "stopped"]
 Outcome = Literal["done", "refused", "failed"]
 StageResult = Literal["pass", "warn", "fail", "skip"]
 ModelStep = Literal["installed", "shadowing", "shadowed", "withdrawn", "activated", "confirmed", "rolled-back"]
-SourceKind = Literal["microphone", "pipe", "wav"]
+SourceKind = Literal["microphone", "pipe", "bridge", "wav"]
 
 _NEWS = re.compile(rb'\A(\{"schema":"[^"]*","historical":)false')
 
@@ -75,7 +76,7 @@ class SensorBirth:
     source
         What kind of source it is.
     device
-        Identity of the microphone, or the program that a pipe is from; None for recordings.
+        Identity of the microphone, the program that a pipe is from, or the port of a bridge; None for recordings.
     rate_hz
         Samples a second.
     channels
@@ -184,6 +185,8 @@ class SensorHealth:
         What is wrong with its audio, in plain words; empty while it is healthy.
     evidence
         What became of its evidence; None where none is kept.
+    device
+        How the device behind it is doing; None where it cannot tell.
     """
 
     state: SensorState
@@ -201,6 +204,7 @@ class SensorHealth:
     condition: SensorCondition
     ailment: str
     evidence: EvidenceHealth | None
+    device: DeviceHealth | None
 
 
 @dataclass(frozen=True)

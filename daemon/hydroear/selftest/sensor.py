@@ -57,7 +57,7 @@ class Heard:
         return len(self.samples) / self.rate_hz
 
 
-def listen(settings: schema.WavSource | schema.MicrophoneSource | schema.PipeSource, *, patience_s: float) -> Heard:
+def listen(settings: schema.Source, *, patience_s: float) -> Heard:
     """Hear :data:`LISTEN_S` of a source: of a live sensor as it sounds now, of recordings their beginning.
 
     Raises

@@ -121,6 +121,28 @@ def _evidence(health: Payload) -> Iterator[Sample]:
             yield {"sensor": sensor, "outcome": outcome}, count
 
 
+def _device(key: str) -> Read:
+    """One number of the device behind each sensor; nothing where there is none, or it does not tell."""
+
+    def read(health: Payload) -> Iterator[Sample]:
+        for sensor, told in health["sensors"].items():
+            yield {"sensor": sensor}, None if told["device"] is None else told["device"][key]
+
+    return read
+
+
+def _device_faults(health: Payload) -> Iterator[Sample]:
+    for sensor, told in health["sensors"].items():
+        for fault in ("adc_overruns", "samples_dropped", "clips", "frames_dropped", "frames_lost", "frames_bad"):
+            yield {"sensor": sensor, "fault": fault}, None if told["device"] is None else told["device"][fault]
+
+
+def _device_alarms(health: Payload) -> Iterator[Sample]:
+    for sensor, told in health["sensors"].items():
+        for alarm in (told["device"] or {"alarms": ()})["alarms"]:
+            yield {"sensor": sensor, "alarm": alarm}, 1
+
+
 METRICS = (
     Metric("info", "gauge", "Always 1; what the unit is and which model it scores with.", _about),
     Metric("uptime_seconds", "gauge", "Time since the daemon started.", _unit("uptime_s")),
@@ -149,6 +171,14 @@ METRICS = (
     Metric("sensor_clock_drift_ratio", "gauge", "How much too fast its clock runs.", _sensor("drift_ppm", 1e6)),
     Metric("sensor_score_duration_seconds", "gauge", "Time one window took to score, by quantile.", _durations),
     Metric("sensor_evidence_total", "counter", "What became of the evidence, by outcome.", _evidence),
+    Metric("device_restarts_total", "counter", "Times that the device was seen to boot.", _device("restarts")),
+    Metric("device_battery_volts", "gauge", "Voltage of the device's battery.", _device("battery_v")),
+    Metric("device_supply_volts", "gauge", "Voltage of the device's supply.", _device("supply_v")),
+    Metric("device_charge_ratio", "gauge", "Charge of the device's battery.", _device("charge")),
+    Metric("device_temperature_celsius", "gauge", "Temperature in the device's case.", _device("temperature_c")),
+    Metric("device_humidity_ratio", "gauge", "Relative humidity in the device's case.", _device("humidity")),
+    Metric("device_faults_total", "counter", "What went wrong in the device or on the way.", _device_faults),
+    Metric("device_alarm", "gauge", "1 for what the device reports.", _device_alarms),
 )
 
 
