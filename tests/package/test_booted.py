@@ -109,6 +109,23 @@ def test_the_service_follows_the_package(box: BareBox, deb: Path, tmp_path: Path
     assert not (box.root / "etc/hydroear").exists()
 
 
+def test_a_unit_is_calibrated_before_its_first_start_and_after(box: BareBox, deb: Path) -> None:
+    box.dpkg("--install", deb)
+    configure(box)
+    calibrate = ("hydroear", "calibrate", "-c", "/etc/hydroear/config.yaml", "--sensor", "pipe", "--for", "70s")
+    learned = box.root / "var/lib/private/hydroear/site/pipe.json"
+    box.run(*calibrate, "--accept-anyway")  # hiss is no pipe
+    box.run("systemctl", "start", SERVICE)
+    box.wait_until_ready()
+    first = learned.read_bytes()
+    box.run("systemctl", "stop", SERVICE)
+    lent = (f"-p{name}" for name in ("DynamicUser=yes", "User=hydroear", "StateDirectory=hydroear"))
+    box.run("systemd-run", "--pipe", "--wait", *lent, *calibrate, "--accept-anyway")
+    assert learned.read_bytes() != first
+    box.run("systemctl", "start", SERVICE)
+    box.wait_until_ready()
+
+
 def test_the_script_installs_what_the_package_does(box: BareBox) -> None:
     source = box.root / "srv/hydroear"
     ignored = shutil.ignore_patterns(".git", ".venv", "build", "dist", "__pycache__", ".*_cache")
