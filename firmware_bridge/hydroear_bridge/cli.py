@@ -19,13 +19,25 @@ from hydroear_bridge.device import Device
 from hydroear_bridge.endpoint import Endpoint, Server, Terminal
 from hydroear_bridge.errors import BridgeError, UsageError
 from hydroear_bridge.faults import FAULTS, Faults
-from hydroear_bridge.frames import VERSION, Audio, Frame, Hello, SampleFormat, Sensor, SensorKind, SensorUnit, Start
+from hydroear_bridge.frames import (
+    VERSION,
+    Audio,
+    Capabilities,
+    Frame,
+    Hello,
+    SampleFormat,
+    Sensor,
+    SensorKind,
+    SensorUnit,
+    Start,
+)
 from hydroear_bridge.ports import BAUD, open_port
 from hydroear_bridge.recorder import Recorder
 from hydroear_bridge.serve import Simulator
 from hydroear_bridge.session import Answer, Silence
-from hydroear_bridge.simulator import check_rate_and_seed, noise, simulate
+from hydroear_bridge.simulator import check_rate_and_seed, noise, simulate, stored
 from hydroear_bridge.sniff import Summary, as_json, describe, events
+from hydroear_bridge.upload import erase, fetch, listed, write_wav
 
 _READ_SIZE = 65536
 
@@ -90,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     simulated.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same bytes (default %(default)s)"
     )
+    simulated.add_argument(
+        "--recordings",
+        type=int,
+        default=0,
+        metavar="N",
+        help="nights in its memory, of 10 s each (default %(default)s)",
+    )
     simulated.set_defaults(func=_simulate)
 
     port = argparse.ArgumentParser(add_help=False)
@@ -121,7 +140,47 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--capture", type=Path, metavar="FILE", help="keep the bytes as well, for sniff")
     record.add_argument("--quiet", action="store_true", help="no progress bar")
     record.set_defaults(func=_record)
+
+    upload = verbs.add_parser(
+        "upload",
+        parents=[port],
+        help="fetch what a logger has recorded",
+        description="Fetch what a battery logger has recorded by night, and write it to WAV files with their true "
+        "time. What has come stays; the same command goes on where it was broken off. The device forgets nothing "
+        "unless asked to, and then only what is here whole, by its CRC.",
+    )
+    upload.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    upload.add_argument("--erase", action="store_true", help="have the device forget each recording that is here whole")
+    upload.add_argument("--quiet", action="store_true", help="no progress bar")
+    upload.set_defaults(func=_upload)
     return parser
+
+
+def _upload(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{args.out}: {error.strerror}") from None
+    with open_port(args.port, baud=args.baud) as port:
+        conversation = Conversation(port)
+        hello = conversation.greet()
+        if Capabilities.RECORDINGS not in hello.capabilities:
+            raise BridgeError(f"{args.port}: keeps no recordings")
+        entries = listed(conversation)
+        for entry in entries:
+            path = args.out / f"{hello.uid.hex() or 'device'}-{entry.recording}.bin"
+            with tqdm(total=entry.size, unit="B", unit_scale=True, desc=path.stem, disable=args.quiet) as progress:
+                fetch(conversation, entry, path, progress.update)
+            for written in write_wav(path, entry):
+                print(
+                    f"{args.out / written.file}: {written.samples / written.rate_hz:.2f} s, {written.samples} samples"
+                )
+            if args.erase:
+                erase(conversation, entry)
+    print(f"{len(entries)} recording(s) are here" + (" and nowhere else" if args.erase and entries else ""))
+    return 0
 
 
 def _hello(args: argparse.Namespace) -> int:
@@ -234,6 +293,7 @@ def _serve(args: argparse.Namespace) -> int:
         ppm=faults.drift,
         late_hello_s=faults.late_hello,
         floods_log=faults.flood > 0.0,
+        recordings=[stored(night, args.rate) for night in range(args.recordings)],
     )
     endpoint = _endpoint(args.at)
     try:

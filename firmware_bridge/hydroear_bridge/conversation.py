@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 from hydroear_bridge.errors import BridgeError, PortEndError
 from hydroear_bridge.frames import Frame, Hello
 from hydroear_bridge.ports import Port
-from hydroear_bridge.session import Happening, Session
+from hydroear_bridge.session import Answer, Happening, Request, Session
 
 HELLO_S = 5.0
 """A device says HELLO every 2 s, and one may be lost."""
@@ -62,6 +63,26 @@ class Conversation:
             if self._capture is not None:
                 self._capture.write(data)
             yield from session.receive(data, now_s)
+
+    def ask(self, request: Request) -> Iterator[Frame]:
+        """Ask something of the device; the frames that come until it has answered.
+
+        Raises
+        ------
+        BridgeError
+            If it refuses, or does not answer.
+        """
+        number = self.session.request(request, time.monotonic())
+        for happening in self.listen(math.inf):
+            if isinstance(happening, Answer) and happening.number == number:
+                if not happening.granted:
+                    result = happening.result
+                    said = "no answer" if result is None else f"refused: {getattr(result.code, 'name', result.code)}"
+                    raise BridgeError(f"{self._port.name}: {request.TYPE.name}: {said}")
+                return
+            if isinstance(happening, Frame):
+                yield happening
+        raise BridgeError(f"{self._port.name}: ends before an answer to {request.TYPE.name}")
 
     def greet(self) -> Hello:
         """Wait for the HELLO of the device.

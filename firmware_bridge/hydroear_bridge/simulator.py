@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hydroear_bridge.device import FRAME_S, Device, Samples, Sound
+from hydroear_bridge.device import FRAME_S, Device, Samples, Sound, StoredRecording
 from hydroear_bridge.errors import UsageError
 from hydroear_bridge.faults import Faults, Link
 from hydroear_bridge.frames import Capabilities, Frame
@@ -15,6 +15,9 @@ from hydroear_bridge.link import DELIMITER, encode
 
 NOISE_RMS = 0.1
 """Level of the noise, full scale 1: peaks stay well below clipping."""
+NIGHT_S = 10.0
+FIRST_NIGHT_S = 1_735_693_200
+"""2025-01-01T01:00:00Z."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,13 @@ def simulate(
         floods_log=faults.flood > 0.0,
     )
     return _send(device, duration_s, faults, seed)
+
+
+def stored(night: int, rate_hz: int) -> StoredRecording:
+    """What a logger recorded in a night, as an hour past midnight: the same noise as :func:`simulate` sends."""
+    data = b"".join(sent.wire for sent in simulate(duration_s=NIGHT_S, rate_hz=rate_hz, seed=night))
+    start_s = FIRST_NIGHT_S + night * 86_400
+    return StoredRecording(data, start_utc_us=1_000_000 * start_s, duration_ms=round(1000 * NIGHT_S))
 
 
 def check_rate_and_seed(rate_hz: int, seed: int) -> None:
