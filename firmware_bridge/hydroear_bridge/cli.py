@@ -8,15 +8,23 @@ import importlib.metadata
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from hydroear_bridge.conversation import Conversation
+from hydroear_bridge.device import Device
+from hydroear_bridge.endpoint import Endpoint, Server, Terminal
 from hydroear_bridge.errors import BridgeError, UsageError
 from hydroear_bridge.faults import FAULTS, Faults
-from hydroear_bridge.frames import VERSION, Audio
-from hydroear_bridge.simulator import simulate
+from hydroear_bridge.frames import VERSION, Audio, Frame, Hello, SampleFormat, Sensor, SensorKind, SensorUnit, Start
+from hydroear_bridge.ports import BAUD, open_port
+from hydroear_bridge.recorder import Recorder
+from hydroear_bridge.serve import Simulator
+from hydroear_bridge.session import Answer, Silence
+from hydroear_bridge.simulator import check_rate_and_seed, noise, simulate
 from hydroear_bridge.sniff import Summary, as_json, describe, events
 
 _READ_SIZE = 65536
@@ -63,12 +71,18 @@ def _parser() -> argparse.ArgumentParser:
 
     simulated = verbs.add_parser(
         "simulate",
-        help="write the byte stream of a simulated sensor",
+        help="be a simulated sensor, or write its byte stream",
         description="Write the byte stream of a SIMULATED sensor that sends white noise as 16-bit frames of 20 ms, "
-        "over a link with faults. The first frame and the last two are spared from faults, so that every loss shows.",
+        "over a link with faults. The first frame and the last two are spared from faults, so that every loss shows. "
+        "With --at, be a sensor that answers, in real time, until Ctrl-C or for --seconds.",
+    )
+    simulated.add_argument(
+        "--at",
+        metavar="PLACE",
+        help="where it is found: tcp:PORT (0 takes a free one), or a link to a terminal to make",
     )
     simulated.add_argument("--out", default="-", metavar="FILE", help="file to write; - is standard output (default)")
-    simulated.add_argument("--seconds", type=float, default=10.0, metavar="S", help="length (default %(default)g)")
+    simulated.add_argument("--seconds", type=float, metavar="S", help="length (default 10, with --at until Ctrl-C)")
     simulated.add_argument("--rate", type=int, default=16000, metavar="HZ", help="sample rate (default %(default)s)")
     simulated.add_argument(
         "--faults", default="", metavar="NAME=NUMBER,...", help=f"what goes wrong: {', '.join(FAULTS)}; see the README"
@@ -77,15 +91,182 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="N", help="same seed, same bytes (default %(default)s)"
     )
     simulated.set_defaults(func=_simulate)
+
+    port = argparse.ArgumentParser(add_help=False)
+    port.add_argument(
+        "port",
+        metavar="PORT",
+        help="usb:VID:PID[:SERIAL], tcp://HOST:PORT, a serial line such as /dev/serial/by-id/..., or a file of bytes",
+    )
+    port.add_argument("--baud", type=int, default=BAUD, metavar="N", help="of a UART (default %(default)s)")
+
+    hello = verbs.add_parser(
+        "hello", parents=[port], help="ask a device who it is", description="Ask a device who it is."
+    )
+    hello.add_argument("--json", action="store_true", help="print it as JSON")
+    hello.set_defaults(func=_hello)
+
+    record = verbs.add_parser(
+        "record",
+        parents=[port],
+        help="record a sensor to WAV files",
+        description="Record a sensor to WAV files, one from each boot of the device, with a JSON file beside each: "
+        "what the device is, and every gap, filled with zeros, with its exact place. Ctrl-C ends a recording in order. "
+        "Exit code 1 if no sample came.",
+    )
+    record.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    record.add_argument("--seconds", type=float, required=True, metavar="S", help="how long to listen")
+    record.add_argument("--stream", type=int, default=1, metavar="N", help="which sensor (default %(default)s)")
+    record.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: the first that the sensor names)")
+    record.add_argument("--capture", type=Path, metavar="FILE", help="keep the bytes as well, for sniff")
+    record.add_argument("--quiet", action="store_true", help="no progress bar")
+    record.set_defaults(func=_record)
     return parser
 
 
+def _hello(args: argparse.Namespace) -> int:
+    with open_port(args.port, baud=args.baud) as port:
+        hello = Conversation(port).greet()
+    if args.json:
+        told = asdict(hello) | {"uid": hello.uid.hex(), "capabilities": [one.name for one in hello.capabilities]}
+        print(json.dumps(told))
+        return 0
+    print(f"{hello.model or 'a device'}, hardware {hello.hardware or '?'}, firmware {hello.firmware or '?'}")
+    print(f"uid {hello.uid.hex() or 'none'}, boot {hello.boot_id:08x}, payloads up to {hello.max_payload} bytes")
+    print(f"does {', '.join((one.name or '?').lower() for one in hello.capabilities) or 'nothing but send'}")
+    for sensor in hello.sensors:
+        print(_describe(sensor))
+    return 0
+
+
+def _describe(sensor: Sensor) -> str:
+    kind = SensorKind(sensor.kind).name.lower() if sensor.kind in list(SensorKind) else f"kind {sensor.kind}"
+    unit = SensorUnit(sensor.unit).name.lower() if sensor.unit in list(SensorUnit) else f"unit {sensor.unit}"
+    rates = " or ".join(f"{rate / 1000:g}" for rate in sensor.rates_millihz) or "?"
+    formats = " or ".join(one.name.lower() for one in sensor.formats) or "?"
+    gains = ", ".join(f"{gain / 100:g}" for gain in sensor.gains_centidb) or "fixed"
+    return (
+        f"stream {sensor.stream}: {kind}, {sensor.channels} channel(s), {rates} Hz, {formats}, gains in dB: {gains}, "
+        f"full scale {sensor.full_scale_units:g} {unit}"
+    )
+
+
+def _record(args: argparse.Namespace) -> int:
+    if not 0 < args.seconds <= 1e7:
+        raise UsageError(f"seconds is {args.seconds:g}, expected above 0, at most 1e+07")
+    try:
+        recorder = Recorder(args.out, args.stream)
+    except OSError as error:
+        raise UsageError(f"{args.out}: {error.strerror}") from None
+    capture = contextlib.nullcontext(None) if args.capture is None else _open(str(args.capture), "wb")
+    with capture as kept, open_port(args.port, baud=args.baud) as port:
+        conversation = Conversation(port, kept)
+        try:
+            # Ctrl-C is how one ends a recording early; what was heard is kept.
+            with contextlib.suppress(KeyboardInterrupt):
+                _listen(conversation, recorder, args)
+        finally:
+            recorder.close()
+    for recording in recorder.done:
+        lost = sum(gap.count for gap in recording.gaps)
+        print(
+            f"{args.out / recording.file}: {recording.samples / recording.rate_hz:.2f} s, {recording.samples} samples, "
+            f"{lost} of them lost in {len(recording.gaps)} gap(s)"
+        )
+    if not recorder.samples:
+        raise BridgeError(
+            f"{args.port}: no sample of stream {args.stream}; look with: hydroear-bridge hello {args.port}"
+        )
+    return 0
+
+
+def _listen(conversation: Conversation, recorder: Recorder, args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    began_s = now_s = time.monotonic()
+    session = conversation.session
+    progress = tqdm(
+        total=args.seconds, unit="s", disable=args.quiet, bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s {postfix}"
+    )
+    with progress:
+        for happening in conversation.listen(began_s + args.seconds):
+            now_s = time.monotonic()
+            taken_s = None
+            match happening:
+                case Frame(body=Hello() as hello):
+                    session.subscribe(args.stream, _start(hello, args), now_s)
+                case Frame(body=Audio(), device_time_us=device_us):
+                    taken_s = session.clock.time_s(device_us)
+                case Answer(request=Start(), granted=False, result=result) if result is not None:
+                    raise BridgeError(f"{args.port}: refused to start stream {args.stream}: {result.code!s}")
+                case Silence(duration_s=silent_s):
+                    raise BridgeError(f"{args.port}: silent for {silent_s:.0f} s; check its cable and its supply")
+            recorder.take(happening, None if taken_s is None else time.time() - now_s + taken_s)
+            progress.set_postfix_str(f"{recorder.samples} samples", refresh=False)
+            progress.update(min(now_s - began_s, args.seconds) - progress.n)
+
+
+def _start(hello: Hello, args: argparse.Namespace) -> Start:
+    sensor = next((one for one in hello.sensors if one.stream == args.stream), None)
+    if sensor is None and hello.sensors:
+        there = ", ".join(str(one.stream) for one in hello.sensors)
+        raise UsageError(f"{args.port}: has no stream {args.stream}; there is {there}")
+    formats = [] if sensor is None else [one for one in sensor.formats if one != SampleFormat.FLOAT32]
+    rates = () if sensor is None else sensor.rates_millihz
+    if args.rate is not None:
+        rate_millihz = 1000 * args.rate
+    elif rates:
+        rate_millihz = rates[0]
+    else:
+        raise UsageError(f"{args.port}: names no sample rate; give one with --rate")
+    # The widest of 24 bits at most: no converter of a pipe's sound has more.
+    narrow = [one for one in formats if one != SampleFormat.INT32]
+    return Start(rate_millihz=rate_millihz, sample_format=max(narrow or formats, default=SampleFormat.INT16))
+
+
+def _serve(args: argparse.Namespace) -> int:
+    check_rate_and_seed(args.rate, args.seed)
+    faults = Faults.parse(args.faults)
+    device = Device(
+        noise(args.seed),
+        rate_hz=args.rate,
+        boot_id=args.seed % 2**32,
+        ppm=faults.drift,
+        late_hello_s=faults.late_hello,
+        floods_log=faults.flood > 0.0,
+    )
+    endpoint = _endpoint(args.at)
+    try:
+        print(f"a simulated sensor at {endpoint.name}", file=sys.stderr)
+        with contextlib.suppress(KeyboardInterrupt):
+            Simulator(device, endpoint, faults, args.seed).run(*([] if args.seconds is None else [args.seconds]))
+    finally:
+        endpoint.close()
+    return 0
+
+
+def _endpoint(place: str) -> Endpoint:
+    if not place.startswith("tcp:"):
+        return Terminal(Path(place))
+    number = place.removeprefix("tcp:")
+    if not number.isdecimal() or int(number) > 65535:
+        raise UsageError(f"{place} is no place; expected tcp:PORT, PORT 0 to 65535, or the name of a link to make")
+    return Server(int(number))
+
+
 def _simulate(args: argparse.Namespace) -> int:
+    if args.at is not None:
+        return _serve(args)
     if args.out == "-" and sys.stdout.isatty():
         raise UsageError(
             "bytes would go to the terminal; name a file with --out, or pipe them to: hydroear-bridge sniff -"
         )
-    stream = simulate(duration_s=args.seconds, rate_hz=args.rate, faults=Faults.parse(args.faults), seed=args.seed)
+    stream = simulate(
+        duration_s=10.0 if args.seconds is None else args.seconds,
+        rate_hz=args.rate,
+        faults=Faults.parse(args.faults),
+        seed=args.seed,
+    )
     sent = frames_lost = samples_lost = 0
     with _open(args.out, "wb") as out:
         for item in stream:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from hydroear_bridge.device import Device
 from hydroear_bridge.endpoint import Endpoint
-from hydroear_bridge.errors import FrameError
 from hydroear_bridge.faults import Faults, Link
 from hydroear_bridge.frames import EventCode, Frame, ResetCause
-from hydroear_bridge.link import DELIMITER, decode, encode
+from hydroear_bridge.link import DELIMITER, encode
 
 STEP_S = 0.005
 CUT_S = 1.0
@@ -23,6 +22,10 @@ BROWNOUT_S = 1.0
 LOW_BATTERY_MV = 2900
 LATE_FRAMES = 20
 """So many frames that were on the way when a connection was cut come out of order behind the next one."""
+PIECE = 2048
+"""A terminal takes no more at once, and what it does not take is lost."""
+
+_Mishap = Callable[[float], None]
 
 
 class Simulator:
@@ -46,6 +49,7 @@ class Simulator:
         self._chances = np.random.default_rng([seed, 2])
         self._late: deque[bytes] = deque(maxlen=LATE_FRAMES)
         self._connected = False
+        self._waiting = b""
 
     def run(self, duration_s: float = math.inf) -> None:
         """Run for so long."""
@@ -72,16 +76,19 @@ class Simulator:
             self._down.send(wire, now_s)
 
     def _outgoing(self, now_s: float) -> bytes:
-        data = self._down.arrived(now_s)
+        self._waiting += self._down.arrived(now_s)
         connected = self._endpoint.connected
-        if connected and not self._connected:
+        if not connected:
+            self._waiting = b""
+        elif not self._connected:
             late = list(self._late) if self._faults.cut else []
             self._chances.shuffle(late)
-            data = DELIMITER + data + b"".join(late)
+            self._waiting = DELIMITER + self._waiting + b"".join(late)
         self._connected = connected
-        return data
+        piece, self._waiting = self._waiting[:PIECE], self._waiting[PIECE:]
+        return piece
 
-    def _mishaps(self, began_s: float) -> Iterator[tuple[float, "_Mishap"]]:
+    def _mishaps(self, began_s: float) -> Iterator[tuple[float, _Mishap]]:
         """What befalls the device, in order of time, without end."""
         faults = self._faults
         due: list[tuple[float, float, _Mishap]] = [
@@ -100,3 +107,30 @@ class Simulator:
             yield at_s, mishap
             due.append((at_s + every_s, every_s, mishap))
         yield math.inf, self._mend
+
+    def _cut(self, _now_s: float) -> None:
+        self._endpoint.cut()
+
+    def _mend(self, _now_s: float) -> None:
+        self._endpoint.mend()
+
+    def _fail(self, _now_s: float) -> None:
+        self._device.lose_power()
+
+    def _reboot(self, now_s: float) -> None:
+        self._device.boot(now_s, ResetCause.WATCHDOG)
+
+    def _brown_out(self, now_s: float) -> None:
+        self._say(self._device.happen(EventCode.LOW_BATTERY, now_s, value=LOW_BATTERY_MV), now_s)
+        self._device.lose_power()
+        self._waiting += self._down.arrived(now_s)
+        self._waiting = self._waiting[: len(self._waiting) - len(self._late[-1]) // 2]
+
+    def _recover(self, now_s: float) -> None:
+        self._device.boot(now_s, ResetCause.BROWN_OUT)
+
+    def _tamper(self, now_s: float) -> None:
+        self._say(self._device.happen(EventCode.TAMPER, now_s), now_s)
+
+    def _leak_in(self, now_s: float) -> None:
+        self._say(self._device.happen(EventCode.WATER_INGRESS, now_s), now_s)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -24,6 +25,9 @@ from worker import Worker, interleaved
 from hydroear.audio import open_recording
 from hydroear.dsp import FrontEndSpec
 from hydroear.model import SHIPPED_BUNDLE, Runtime, available_runtimes, read_bundle
+from hydroear_bridge.frames import Audio, Frame
+from hydroear_bridge.session import Session
+from hydroear_bridge.simulator import simulate as simulate_device
 from hydroear_train.broker import EmbeddedBroker
 from hydroear_train.simulate import DEMO_SITE, Recording, quiet_scene
 from hydroear_train.simulate.corpus import write_recordings
@@ -35,6 +39,9 @@ AUDIO_S = 10.0
 REPLAY_S = 600.0
 LISTEN_S = 20.0
 DAY_HOURS = 24.0
+BRIDGE_S = 60.0
+BRIDGE_RATE_HZ = 48_000
+BRIDGE_READ = 4096
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ def measure(work: Path) -> list[Figure]:
     return [
         *log_mel_figures(work, audio, spec),
         *window_figures(audio, sites, spec),
+        *bridge_figures(),
         *replay_figures(recordings["replay"], sites),
         *memory_figures(work, recordings["listen"], sites),
         *first_score_figures(recordings["window"], sites),
@@ -208,6 +216,23 @@ def window_figures(audio: Path, sites: dict[Runtime, Path], spec: FrontEndSpec) 
             share = f"{1e3 * spec.window_hop_s / ms:.0f} × real time"
             figures.append(Figure(f"one window to site score, {runtime}, p{percentile}", ms, "ms", share))
     return figures
+
+
+def bridge_figures() -> list[Figure]:
+    """Bytes of a sensor's microcontroller to samples."""
+    step("decode the bridge protocol")
+    wire = b"".join(sent.wire for sent in simulate_device(duration_s=BRIDGE_S, rate_hz=BRIDGE_RATE_HZ))
+    shares = []
+    for _ in range(5):
+        session, began_s = Session(0.0), time.process_time()
+        for at in range(0, len(wire), BRIDGE_READ):
+            for happening in session.receive(wire[at : at + BRIDGE_READ], 0.0):
+                if isinstance(happening, Frame) and isinstance(happening.body, Audio):
+                    happening.body.samples()
+        shares.append((time.process_time() - began_s) / BRIDGE_S)
+    share = 100 * median(shares)
+    what = f"bridge protocol to samples, {BRIDGE_RATE_HZ // 1000} kHz int16"
+    return [Figure(what, share, "% of a core", "", "≤ 2 %", share <= 2.0)]
 
 
 def replay_figures(recording: Path, sites: dict[Runtime, Path]) -> list[Figure]:

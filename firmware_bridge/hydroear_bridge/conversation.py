@@ -1,0 +1,79 @@
+"""A session held at a port, in real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from hydroear_bridge.errors import BridgeError, PortEndError
+from hydroear_bridge.frames import Frame, Hello
+from hydroear_bridge.ports import Port
+from hydroear_bridge.session import Happening, Session
+
+HELLO_S = 5.0
+"""A device says HELLO every 2 s, and one may be lost."""
+
+
+class Sink(Protocol):
+    """What takes bytes, such as an open file."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class Conversation:
+    """A device at an open port.
+
+    Parameters
+    ----------
+    port
+        The port; belongs to the caller.
+    capture
+        Takes every byte that arrives, as it is; None to keep none.
+
+    Attributes
+    ----------
+    session
+        What is known of the device.
+    """
+
+    def __init__(self, port: Port, capture: Sink | None = None) -> None:
+        self.session = Session(time.monotonic())
+        self._port, self._capture = port, capture
+
+    def listen(self, until_s: float) -> Iterator[Happening]:
+        """What happens until a monotonic time, or the end of a file.
+
+        Raises
+        ------
+        PortError
+            If the other end has gone.
+        """
+        session, now_s = self.session, time.monotonic()
+        while now_s < until_s:
+            if now_s >= session.due_s:
+                yield from session.tick(now_s, None)
+            self._port.write(session.outgoing())
+            try:
+                data = self._port.read(min(until_s, session.due_s))
+            except PortEndError:
+                return
+            now_s = time.monotonic()
+            if self._capture is not None:
+                self._capture.write(data)
+            yield from session.receive(data, now_s)
+
+    def greet(self) -> Hello:
+        """Wait for the HELLO of the device.
+
+        Raises
+        ------
+        BridgeError
+            If none comes.
+        """
+        for happening in self.listen(time.monotonic() + HELLO_S):
+            if isinstance(happening, Frame) and isinstance(happening.body, Hello):
+                return happening.body
+        raise BridgeError(
+            f"{self._port.name}: no HELLO within {HELLO_S:g} s; check the cable, the baud rate and that the device runs"
+        )
