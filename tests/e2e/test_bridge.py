@@ -24,7 +24,8 @@ from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
 from hydroear.score import Scorer, SiteScorer
 from hydroear.selftest.sensor import judge_source, listen
 from hydroear_bridge.faults import Faults
-from hydroear_bridge.frames import EventCode
+from hydroear_bridge.frames import Audio, EventCode
+from hydroear_bridge.simulator import simulate
 from running import SENSOR as EAR
 from running import Daemon, Unit
 
@@ -219,6 +220,21 @@ def test_a_port_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
         bench.endpoint.mend()
         hear(source, lambda pieces: isinstance(pieces[-1], Block), pieces)
         source.close()
+
+
+def test_captured_bytes_are_heard_once_with_the_losses_that_are_in_them(tmp_path: Path) -> None:
+    sent = list(simulate(duration_s=20.0, rate_hz=RATE_HZ, faults=FAULTS, seed=5))
+    (tmp_path / "bytes.bin").write_bytes(b"".join(one.wire for one in sent))
+    source = BridgeSource(schema.BridgeSource(type="bridge", port=str(tmp_path / "bytes.bin")))
+    pieces = []
+    while (piece := source.read()) is not None:
+        pieces.append(piece)
+    audio = [(one.frame.body, one.arrives) for one in sent if isinstance(one.frame.body, Audio)]
+    heard = np.concatenate([block.samples for block in blocks(pieces)])
+    np.testing.assert_array_equal(heard, np.concatenate([body.samples() for body, arrives in audio if arrives]))
+    first = next(body.sample_index for body, arrives in audio if arrives)
+    assert pieces[-1].end_index == audio[-1][0].end_index - first
+    assert source.status.restarts == 0
 
 
 def test_the_self_test_hears_it(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import time
 from collections import deque
 
 from hydroear.capture.microcontroller import Microcontroller
-from hydroear.capture.supervised import Feed, Frame, SupervisedSource
+from hydroear.capture.supervised import Feed, FeedEnd, Frame, SupervisedSource
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 from hydroear.health.clock import clock_quality
 from hydroear.health.device import DeviceHealth
 from hydroear_bridge import BridgeError
-from hydroear_bridge.errors import PortError
+from hydroear_bridge.errors import PortEndError, PortError
 from hydroear_bridge.ports import Port, open_port
 
 START_S = 20.0
@@ -72,9 +72,13 @@ class _Connection:
         ------
         CaptureError
             If the port fails, or the device is silent or cannot do what it is asked for.
+        FeedEnd
+            At the end of a file of captured bytes.
         """
         try:
             return self._receive(self._port, until_s)
+        except PortEndError:
+            raise FeedEnd from None
         except BridgeError as error:
             raise _capture_error(error) from error
 

@@ -108,7 +108,7 @@ class PipeSource(LiveSource):
 
 
 PORT_PATTERN = r"^(usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?|tcp://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):\d{1,5}|/.+)$"
-PORT_EXPECTED = "usb:VID:PID[:SERIAL], tcp://HOST:PORT or the path of a serial line"
+PORT_EXPECTED = "usb:VID:PID[:SERIAL], tcp://HOST:PORT or the path of a serial line or of captured bytes"
 BridgePort = Annotated[str, Field(pattern=PORT_PATTERN, json_schema_extra={"expected": PORT_EXPECTED})]
 
 
