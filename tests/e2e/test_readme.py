@@ -40,6 +40,7 @@ QUICK_RECIPE = {
     "autoencoder": {"components": 6, "hidden": 16, "bottleneck": 2, "epochs": 10, "windows": 256},
 }
 BIN = Path(sys.executable).parent
+SYSTEMD = ROOT / "systemd"
 
 
 def adapted(command: str, machine: Path) -> str:
@@ -49,8 +50,12 @@ def adapted(command: str, machine: Path) -> str:
         return f"mkdir -p {machine}/opt && ln -sfn {BIN.parent} {machine}/opt/hydroear"
     if "pip install" in command:
         command = re.sub(r"\S*pip install", f"{BIN}/pip install --dry-run --quiet", command)
-    if command.startswith("systemctl"):
-        return command.replace("systemctl enable --now", f"systemctl --root={machine} enable")
+    if command.startswith("apt install ./hydroear"):  # what the package's own tests do for real
+        config, unit = "etc/hydroear/config.yaml", "etc/systemd/system/hydroear.service"
+        copies = f"install -D {SYSTEMD}/config.example.yaml {config} && install -D {SYSTEMD}/hydroear.service {unit}"
+        return f"cd {machine} && {copies} && systemctl --root={machine} enable hydroear"
+    if command.startswith("systemctl start"):
+        return command.replace("systemctl start", f"systemctl --root={machine} is-enabled")
     return re.sub(r"(?<=\s)/(etc|opt)/|^/(etc|opt)/", lambda m: f"{machine}/{m[1] or m[2]}/", command)
 
 
