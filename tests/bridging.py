@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from hydroear_bridge.device import Device, Samples
+from hydroear_bridge.device import Device, Samples, StoredRecording
 from hydroear_bridge.endpoint import Endpoint, Server, Terminal
 from hydroear_bridge.faults import Faults, Link
 from hydroear_bridge.frames import Audio, EventCode, Frame, ResetCause
@@ -18,7 +19,7 @@ from hydroear_bridge.link import DELIMITER, encode
 RATE_HZ = 16_000
 NO_FAULTS = Faults()
 _STEP_S = 0.005
-_PIECE = 2048
+_PIECE, _TCP_PIECE = 2048, 65536
 """A terminal takes no more at once, and what it does not take is lost."""
 
 
@@ -48,10 +49,17 @@ class _Witness(Link):
 class Bench:
     """A device that samples :func:`counting`, behind a link with faults; a context manager lets it run."""
 
-    def __init__(self, at: Endpoint, *, faults: Faults = NO_FAULTS, seed: int = 0) -> None:
+    def __init__(
+        self,
+        at: Endpoint,
+        *,
+        faults: Faults = NO_FAULTS,
+        seed: int = 0,
+        recordings: Sequence[StoredRecording] = (),
+    ) -> None:
         self.endpoint = at
         self._position = 0
-        self.device = Device(self._sound, rate_hz=RATE_HZ, boot_id=7)
+        self.device = Device(self._sound, rate_hz=RATE_HZ, boot_id=7, recordings=recordings)
         self._down = _Witness(faults, seed)
         self._made: list[Frame] = []
         self._mutex = threading.Lock()
@@ -59,7 +67,7 @@ class Bench:
         self._thread = threading.Thread(target=self._run, name="device")
 
     def __enter__(self) -> Self:
-        self.device.boot(time.monotonic())
+        self._boot()
         self._thread.start()
         return self
 
@@ -67,6 +75,18 @@ class Bench:
         self._ended.set()
         self._thread.join()
         self.endpoint.close()
+
+    @property
+    def booted_s(self) -> float:
+        """Monotonic time at which the device last began to run."""
+        with self._mutex:
+            return self._booted_s
+
+    @property
+    def stored(self) -> Mapping[int, StoredRecording]:
+        """What is in its memory, by number."""
+        with self._mutex:
+            return self.device.recordings
 
     @property
     def audio(self) -> list[tuple[Audio, bool]]:
@@ -85,7 +105,7 @@ class Bench:
         time.sleep(after_s)
         with self._mutex:
             self._position = 0
-            self.device.boot(time.monotonic(), ResetCause.BROWN_OUT)
+            self._boot(ResetCause.BROWN_OUT)
 
     def unplug(self, for_s: float) -> None:
         """Cut the connection for so long; the device goes on."""
@@ -100,6 +120,10 @@ class Bench:
         with self._mutex:
             self._say(self.device.happen(event, time.monotonic(), begun=begun))
 
+    def _boot(self, cause: ResetCause = ResetCause.POWER_ON) -> None:
+        self._booted_s = time.monotonic()
+        self.device.boot(self._booted_s, cause)
+
     def _sound(self, count: int) -> Samples:
         first, self._position = self._position, self._position + count
         return counting(np.arange(first, first + count))
@@ -110,16 +134,18 @@ class Bench:
             self._down.send(encode(frame), time.monotonic())
 
     def _run(self) -> None:
-        waiting, connected = b"", False
+        waiting, connected = bytearray(), False
+        size = _TCP_PIECE if isinstance(self.endpoint, Server) else _PIECE
         while not self._ended.is_set():
             with self._mutex:
                 now_s = time.monotonic()
                 self._say(self.device.send(now_s))
                 waiting += self._down.arrived(now_s)
                 if not self.endpoint.connected:
-                    waiting, connected = b"", False
+                    waiting, connected = bytearray(), False
                 elif not connected:
-                    waiting, connected = DELIMITER + waiting, True
-                piece, waiting = waiting[:_PIECE], waiting[_PIECE:]
+                    waiting, connected = bytearray(DELIMITER + waiting), True
+                piece = bytes(waiting[:size])
+                del waiting[:size]
                 heard = self.endpoint.exchange(piece, now_s + _STEP_S)
                 self._say(self.device.receive(heard, time.monotonic()))

@@ -33,6 +33,7 @@ def event(sensor: str, seq: int) -> Message:
         phase="update" if seq else "open",
         state="leak",
         opened_time=BEGAN,
+        heard_time=BEGAN,
         position_s=float(seq),
         score_decades=4.0,
         horizon_decades=5.0,

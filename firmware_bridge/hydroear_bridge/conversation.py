@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from hydroear_bridge.errors import BridgeError, PortEndError
@@ -31,6 +31,9 @@ class Conversation:
         The port; belongs to the caller.
     capture
         Takes every byte that arrives, as it is; None to keep none.
+    utc_s
+        Gives the time of day, in seconds since 1970-01-01T00:00:00Z, which the device is told; None while that is not
+        known.
 
     Attributes
     ----------
@@ -38,12 +41,14 @@ class Conversation:
         What is known of the device.
     """
 
-    def __init__(self, port: Port, capture: Sink | None = None) -> None:
+    def __init__(
+        self, port: Port, capture: Sink | None = None, *, utc_s: Callable[[], float | None] = lambda: None
+    ) -> None:
         self.session = Session(time.monotonic())
-        self._port, self._capture = port, capture
+        self._port, self._capture, self._utc_s = port, capture, utc_s
 
     def listen(self, until_s: float) -> Iterator[Happening]:
-        """What happens until a monotonic time, or the end of a file.
+        """What happens until a monotonic time, the end of a file, or :meth:`Port.wake`.
 
         Raises
         ------
@@ -53,11 +58,13 @@ class Conversation:
         session, now_s = self.session, time.monotonic()
         while now_s < until_s:
             if now_s >= session.due_s:
-                yield from session.tick(now_s, None)
+                yield from session.tick(now_s, self._utc_s())
             self._port.write(session.outgoing())
             try:
                 data = self._port.read(min(until_s, session.due_s))
             except PortEndError:
+                return
+            if self._port.woken:
                 return
             now_s = time.monotonic()
             if self._capture is not None:

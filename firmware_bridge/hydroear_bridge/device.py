@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -146,6 +146,11 @@ class Device:
             self._due_us[FrameType.LOG] = 0
         if Capabilities.START not in self._capabilities:
             self._run(0, Start(rate_millihz=1000 * self._rate_hz, sample_format=SampleFormat.INT16))
+
+    @property
+    def recordings(self) -> Mapping[int, StoredRecording]:
+        """What is in its memory, by number."""
+        return dict(self._recordings)
 
     def lose_power(self) -> None:
         """Cease, until :meth:`boot`."""

@@ -151,10 +151,10 @@ class Link:
 
     def arrived(self, now_s: float) -> bytes:
         """Take what has arrived until now."""
-        data = b""
+        data = bytearray()
         while self._waiting and self._waiting[0][0] <= now_s:
             data += self._waiting.popleft()[1]
-        return data
+        return bytes(data)
 
 
 def _altered(wire: bytes, places: np.ndarray[tuple[int], np.dtype[np.int64]], chances: np.random.Generator) -> bytes:

@@ -50,10 +50,15 @@ class Port:
         What is open; belongs to the port from now on.
     is_file
         Whether nobody is at the other end: it has an end, and nothing is written to it.
+
+    Attributes
+    ----------
+    woken
+        Whether somebody has called :meth:`wake`.
     """
 
     def __init__(self, name: str, resource: _Resource, *, is_file: bool = False) -> None:
-        self.name = name
+        self.name, self.woken = name, False
         self._resource, self._is_file = resource, is_file
         # Sockets and not descriptors: once closed, a late wake-up cannot reach what was opened since.
         self._woken, self._waker = socket.socketpair()
@@ -113,6 +118,7 @@ class Port:
 
     def wake(self) -> None:
         """End a :meth:`read` that waits in another thread, and all after it; harmless twice."""
+        self.woken = True
         with suppress(OSError):
             self._waker.send(b"\0")
 

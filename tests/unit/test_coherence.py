@@ -99,6 +99,7 @@ def test_windows_are_those_of_the_front_end_alone_and_gaps_leave_the_channels_to
     assert [window.index for window, _ in found] == [window.index for window in expected]
     assert front_end.windows_skipped == alone.windows_skipped > 0
     for (window, common), other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(window.features, other.features)
+        # Not to the bit: how a matrix product rounds hangs on how many frames it has at once.
+        np.testing.assert_allclose(window.features, other.features, atol=1e-4)
         assert common.share == pytest.approx(1.0, abs=1e-5)
         assert common.louder_db == pytest.approx(0.0, abs=1e-5)

@@ -131,7 +131,7 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "unit.yaml:1: bundle: missing; expected a path (the model bundle to score with); add it",
         "unit.yaml:2: bundel: unknown key; expected one of unit, bundle, state_dir, runtime, sensors, decision, night, "
         "mqtt, publish, evidence, models, metrics; did you mean bundle?",
-        "unit.yaml:5: sensors[0].source.type: bad value 'microfone'; expected bridge, microphone, pipe or wav; "
+        "unit.yaml:5: sensors[0].source.type: bad value 'microfone'; expected bridge, logger, microphone, pipe or wav; "
         "did you mean microphone?",
         "unit.yaml:9: sensors[1].source.files: bad value 'quiet.wav'; expected a list with at least one entry "
         "(recordings, played in this order)",
@@ -139,12 +139,12 @@ def test_every_problem_is_told_at_once_with_line_value_and_what_to_do(tmp_path: 
         "(times real time; 0 is as fast as possible)",
         "unit.yaml:11: sensors[1].source.colour: unknown key; expected one of channel, reference_channel, type, files, "
         "speed; remove it",
-        "unit.yaml:13: sensors[2].source.type: missing; expected bridge, microphone, pipe or wav; add it",
+        "unit.yaml:13: sensors[2].source.type: missing; expected bridge, logger, microphone, pipe or wav; add it",
         "unit.yaml:14: sensors[3]: bad value '5'; expected a section with id, source, site",
         "unit.yaml:16: sensors[4].source: channel 2 of 1: choose one that is opened",
         "unit.yaml:18: sensors[5].id: given twice; keep one",
-        "unit.yaml:19: sensors[5].source: bad value 'quiet.wav'; expected a section with type bridge, microphone, "
-        "pipe or wav",
+        "unit.yaml:19: sensors[5].source: bad value 'quiet.wav'; expected a section with type bridge, logger, "
+        "microphone, pipe or wav",
         "unit.yaml:21: decision.horizon_s: bad value 'soon'; expected a number from 1 to 86400 "
         "(how long it must stay abnormal to warn)",
         "unit.yaml:22: decision.low_percentile: bad value '51'; expected a number from 0 to 40 "

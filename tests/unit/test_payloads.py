@@ -103,13 +103,16 @@ EXAMPLES: list[Body] = [
             )
         },
     ),
-    State("hydrant-7", "quiet", 0.75, None, 3600.0, 3590, 10, None, 1800.0),
+    State(
+        "hydrant-7", "quiet", 0.75, None, datetime(2025, 3, 1, 2, 5, 6, 700_000, UTC), 3600.0, 3590, 10, None, 1800.0
+    ),
     Event(
         event_id="b5b8f0a4-7d0e-4d6f-9a50-3a1b8c2d4e6f",
         sensor="hydrant-7",
         phase="open",
         state="leak",
         opened_time=datetime(2025, 3, 1, 2, 5, 6, tzinfo=UTC),
+        heard_time=datetime(2025, 3, 1, 2, 5, 6, tzinfo=UTC),
         position_s=1234.5,
         score_decades=4.25,
         horizon_decades=3.5,
@@ -214,7 +217,7 @@ def test_every_schema_has_an_example() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_json_cannot_say_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        encode(State("hydrant-7", "quiet", value, None, 0.0, 0, 0, None, None), STAMP)
+        encode(State("hydrant-7", "quiet", value, None, STAMP.time, 0.0, 0, 0, None, None), STAMP)
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

@@ -40,11 +40,11 @@ def pipeline(decision: Decision, site: SiteCalibration) -> Pipeline:
     return Pipeline("pipe", rate_hz=RATE_HZ, spec=SPEC, scorer=SiteScorer(SCORER, site), decision=decision)
 
 
-def play(listener: Pipeline, samples: Samples, *, night: bool = True, after_s: float = 0.0) -> list[Report]:
+def play(listener: Pipeline, samples: Samples, *, judged: bool = True, after_s: float = 0.0) -> list[Report]:
     reports = []
     for begin in range(0, len(samples), RATE_HZ):
         block = Block(samples[begin : begin + RATE_HZ, None], round(after_s * RATE_HZ) + begin, 0.0)
-        reports += listener.hear(block, night=night)
+        reports += listener.hear(block, judged=judged)
     return reports
 
 
@@ -96,13 +96,11 @@ def test_what_drips_is_no_leak_however_strange_and_the_warning_says_why() -> Non
     assert asked_for_nothing.state is State.LEAK
 
 
-def test_by_day_a_unit_that_judges_nights_hears_and_judges_nothing() -> None:
+def test_what_is_not_to_be_judged_is_scored_and_changes_nothing() -> None:
     leaking = scene()[round(LEAK.start_s) * RATE_HZ :]
-    nightly = pipeline(Decision(**QUICK, night_only=True), site())
-    by_day = play(nightly, leaking, night=False)
+    listener = pipeline(Decision(**QUICK), site())
+    by_day = play(listener, leaking, judged=False)
     assert {report.state for report in by_day} == {State.LEARNING}
     assert all(report.decades is not None for report in by_day)
-    by_night = play(nightly, leaking[: 18 * RATE_HZ], after_s=len(leaking) / RATE_HZ)
+    by_night = play(listener, leaking[: 18 * RATE_HZ], after_s=len(leaking) / RATE_HZ)
     assert by_night[-1].state is State.LEAK
-    always = play(pipeline(Decision(**QUICK), site()), leaking[: 18 * RATE_HZ], night=False)
-    assert always[-1].state is State.LEAK

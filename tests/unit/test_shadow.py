@@ -83,7 +83,7 @@ class Work:
             piece = Gap(block.first_index, BLOCK, "lost by the test") if lost else block
             reports = self.pipeline.hear(piece)
             if self.candidates.shadow is not None:
-                self.candidates.shadow.hear("pipe", piece, reports, night=True, active_ms=active_ms)
+                self.candidates.shadow.hear("pipe", piece, reports, judged=True, active_ms=active_ms)
 
     def look(self) -> None:
         """Do what is due now."""

@@ -39,7 +39,7 @@ def sensor_birth(sensor: schema.Sensor, *, rate_hz: int, calibrated: bool) -> pa
         device = source.device
     elif isinstance(source, schema.PipeSource):
         device = Path(source.command[0]).name  # its arguments may hold a password
-    elif isinstance(source, schema.BridgeSource):
+    elif isinstance(source, schema.BridgeSource | schema.LoggerSource):
         device = source.port
     return payloads.SensorBirth(
         id=sensor.id,

@@ -95,7 +95,8 @@ class LiveCalibration:
             lesson = Lesson(config, self._sensor, self._goal, bundle=bundle, model=self._choice.model)
             if lesson.standing()[0] < 1.0:
                 try:
-                    with closing(open_source(self._sensor.source)) as source:
+                    recordings = config.recordings_dir(self._sensor)
+                    with closing(open_source(self._sensor.source, recordings=recordings)) as source:
                         self._listen(source, lesson, progress)
                 finally:
                     lesson.save()

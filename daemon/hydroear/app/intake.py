@@ -112,8 +112,8 @@ class Intake:
         return [self._examine(window, common) for window, common in self._referenced.push(block.samples)]
 
     def lose(self, gap: Gap) -> None:
-        """Take note of samples that are lost."""
-        (self._referenced or self._front_end).lose(gap.length)
+        """Take note of samples that are lost, or were not to be taken."""
+        (self._referenced or self._front_end).lose(gap.length, counted=not gap.planned)
 
     def _examine(self, window: Window, common: CommonSound | None) -> Examined:
         first, end = math.floor(window.start_s * self._rate_hz), math.ceil(window.end_s * self._rate_hz)

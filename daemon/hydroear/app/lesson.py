@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hydroear.app.intake import Examined, Intake
+from hydroear.app.moment import moment_of
 from hydroear.app.zone import night_hours
 from hydroear.audio import Block, Gap
 from hydroear.codes import Code, coded
@@ -124,6 +125,7 @@ class Lesson:
         self._intake: Intake | None = None
         self._began_at: int | None = None
         self._saved_s = time.monotonic()
+        self._unsaved = False
         self._warned: set[str] = set()
 
     def standing(self) -> tuple[float, str]:
@@ -161,12 +163,18 @@ class Lesson:
         heard: list[Examined] = []
         if isinstance(piece, Gap):
             self._intake.lose(piece)
-            self._warn(piece.reason, f"audio lost: {piece.reason}")
+            if not piece.planned:
+                self._warn(piece.reason, f"audio lost: {piece.reason}")
+            elif self._unsaved:  # a recording is over, and soon forgotten
+                self.save()
         else:
             heard = self._intake.hear(piece)
-        night = self._hours.night_of(datetime.now(UTC)) if self._goal.nights is not None else None
-        if self._goal.nights is not None and clock_quality() == "unsynchronised":
-            self._warn("clock", "the clock is not synchronised: nights may be other hours")
+        night = None
+        if self._goal.nights is not None:
+            moment = moment_of(piece)
+            night = self._hours.night_of(moment.time)
+            if not moment.recorded and clock_quality() == "unsynchronised":
+                self._warn("clock", "the clock is not synchronised: nights may be other hours")
         if self._goal.nights is None or night is not None:
             for examined in heard:
                 self._take(examined, None if night is None else night.isoformat())
@@ -183,6 +191,7 @@ class Lesson:
         """
         self._saved_s = time.monotonic()
         self._learner.save(self._path)
+        self._unsaved = False
 
     def finish(
         self, scorer: Scorer, *, accept_anyway: bool, progress: Callable[[float], None] | None = None
@@ -227,6 +236,7 @@ class Lesson:
             self._warn(examined.unfit, f"left out: {examined.reason}")
             return
         self._learner.hear(examined.window, night=night)
+        self._unsaved = True
         if examined.ailment is not None:
             self._warn(f"slightly {examined.ailment.cause}", examined.ailment.text)
 

@@ -33,10 +33,14 @@ class NoiseLogger:
         Which part of each night.
     window_hop_s
         Time from one window to the next.
+    save_every_s
+        How often it is saved while it is heard, in seconds.
     """
 
-    def __init__(self, path: Path, hours: NightHours, *, window_hop_s: float) -> None:
-        self._path, self._window_hop_s = path, window_hop_s
+    def __init__(
+        self, path: Path, hours: NightHours, *, window_hop_s: float, save_every_s: float = SAVE_EVERY_S
+    ) -> None:
+        self._path, self._window_hop_s, self._save_every_s = path, window_hop_s, save_every_s
         self._watch = NightWatch(hours, window_hop_s=window_hop_s)
         self._saved = ""
         self._since_saved_s = 0.0
@@ -63,9 +67,13 @@ class NoiseLogger:
         """As :meth:`hydroear.score.night.NightWatch.hear`; saves now and then."""
         ended = self._watch.hear(moment, level_db, clock_trusted=clock_trusted)
         self._since_saved_s += self._window_hop_s
-        if self._since_saved_s >= SAVE_EVERY_S:
+        if self._since_saved_s >= self._save_every_s:
             self.save()
         return ended
+
+    def pass_by(self, moment: datetime) -> Night | None:
+        """As :meth:`hydroear.score.night.NightWatch.pass_by`."""
+        return self._watch.pass_by(moment)
 
     def save(self) -> None:
         """Remember the night, if there is anything new; a disk that refuses stops no listening."""

@@ -63,6 +63,9 @@ class Report:
         Why the state is what it is, in plain words.
     event
         ``open`` where a leak begins, ``close`` where it is over, else None.
+    taken_s, taken_utc_s
+        When the window's last sample was taken, as :class:`hydroear.audio.Block` tells; None for lost audio, the second
+        also where no device recorded it.
     """
 
     sensor: str
@@ -82,6 +85,8 @@ class Report:
     condition: Condition = Condition.HEALTHY
     score_ms: float | None = None
     event: Literal["open", "close"] | None = None
+    taken_s: float | None = None
+    taken_utc_s: float | None = None
 
     @property
     def changed(self) -> bool:
@@ -157,7 +162,6 @@ class Pipeline:
         reference: bool = False,
     ) -> None:
         self._sensor, self._rate_hz, self._scorer = sensor, rate_hz, scorer
-        self._night_only = decision.night_only
         self._intake = Intake(spec, rate_hz=rate_hz, where=sensor, reference=reference, quietest_db=scorer.quietest_db)
         rules = policy(decision, spec, normal_unison=scorer.normal_unison)
         self._rarity = scorer.rarity(rules.horizon_s, rules.low_percentile)
@@ -212,12 +216,30 @@ class Pipeline:
         """Call no leak for so long; with 0, call them again."""
         self._decider.mute(for_s)
 
-    def hear(self, piece: Block | Gap, *, night: bool = True) -> list[Report]:
-        """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel; is it heard by night?"""
-        self._resting = self._night_only and not night
-        if isinstance(piece, Gap):
+    def hear(self, piece: Block | Gap, *, judged: bool = True) -> list[Report]:
+        """Take the next piece of audio.
+
+        Parameters
+        ----------
+        piece
+            Of shape (n, 1), or (n, 2) with a reference channel.
+        judged
+            Whether what is heard in it may change the state.
+
+        Returns
+        -------
+        list of Report
+            One a window that is complete with it, and one for lost audio. A gap that was planned gives none: nothing is
+            lost, and nothing is known that was not known before.
+        """
+        self._resting = not judged
+        if not isinstance(piece, Gap):
+            return [self._judge(examined, piece) for examined in self._intake.hear(piece)]
+        if not piece.planned:
             return [self._lose(piece)]
-        return [self._judge(examined) for examined in self._intake.hear(piece)]
+        self._intake.lose(piece)
+        self._decider.rest(piece.end_index / self._rate_hz)
+        return []
 
     def _lose(self, gap: Gap) -> Report:
         self.gaps += 1
@@ -237,8 +259,9 @@ class Pipeline:
             condition=self.liveness.lose(position_s, reason),
         )
 
-    def _judge(self, examined: Examined) -> Report:
+    def _judge(self, examined: Examined, block: Block) -> Report:
         previous, window, ailment = self._decider.state, examined.window, examined.ailment
+        ago_s = block.end_index / self._rate_hz - window.end_s
         self.level_db = window.level_db
         self._levels_db.append(window.level_db)
         condition = self.liveness.hear(window.end_s, ailment)
@@ -251,6 +274,8 @@ class Pipeline:
             previous=previous,
             ailment=ailment,
             condition=condition,
+            taken_s=block.monotonic_s - ago_s,
+            taken_utc_s=None if block.utc_s is None else block.utc_s - ago_s,
         )
         if examined.miss is not None:
             if examined.unfit == AIRBORNE:

@@ -7,7 +7,9 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
+from hydroear.app.moment import Moment, moment_of_report
 from hydroear.app.pipeline import Pipeline, Report
 from hydroear.config.schema import Decision
 from hydroear.decide import OpenEvent, State
@@ -57,12 +59,20 @@ class Reporter:
         self._last: Report | None = None
         remembered = outbox.recall(sensor)
         self.event = OpenEvent.from_json(remembered) if remembered is not None else None
+        self._told_until_utc_s = outbox.heard_until(sensor)
+
+    def has_told_of(self, moment: datetime) -> bool:
+        """Whether something was told of an event at or after a moment with a time zone, in a recording.
+
+        Where that is heard once more, it must neither close the event nor open another one.
+        """
+        return self._told_until_utc_s is not None and moment.timestamp() <= self._told_until_utc_s
 
     def take(self, report: Report, pipeline: Pipeline, reasons: Reasons | None = None) -> None:
         """Queue what this report gives reason to say; `reasons` are those of an event that opens."""
         self._last = report
         if report.event == "open":
-            self.event = self._open()
+            self.event = self._open(moment_of_report(report))
             self._say(report, "open", reasons)
         elif report.event == "close":
             self._say(report, "close")
@@ -100,14 +110,13 @@ class Reporter:
         """Close the open event because the recording it was heard in has ended."""
         self._say(replace(report, reason="the recording ended"), "close")
 
-    def _open(self) -> OpenEvent:
-        now = self._stamp(0)
+    def _open(self, heard: Moment) -> OpenEvent:
         return OpenEvent(
-            event_id=f"{self._sensor}-{now.time:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
-            opened_time=now.time,
-            clock_set=now.clock == "synchronised",
-            opened_monotonic_s=time.monotonic(),
-            boot_id=now.boot_id,
+            event_id=f"{self._sensor}-{heard.time:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+            opened_time=heard.time,
+            clock_set=heard.is_trusted(),
+            opened_monotonic_s=heard.monotonic_s,
+            boot_id=self._stamp(0).boot_id,
         )
 
     def _say(self, report: Report, phase: payloads.Phase, reasons: Reasons | None = None) -> None:
@@ -123,6 +132,7 @@ class Reporter:
             phase=phase,
             state="quiet" if report.state is State.QUIET else "acknowledged" if event.acknowledged else "leak",
             opened_time=event.opened_time,
+            heard_time=moment_of_report(report).time,
             position_s=round(report.position_s, 3),
             score_decades=round(report.decades or 0.0, 3),
             horizon_decades=_rounded(report.horizon_decades),
@@ -133,12 +143,13 @@ class Reporter:
             evidence=None if reasons is None else reasons.to_json(),
         )
         message = Message(topics.event(self._unit, event.event_id), payloads.encode(body, stamp), Kind.EVENT)
+        heard = None if report.taken_utc_s is None else (self._sensor, report.taken_utc_s)
         if phase == "close":
             self.event = None
-            self._outbox.put(message, forget=self._sensor)
+            self._outbox.put(message, forget=self._sensor, heard=heard)
         else:
             self.event = event.told()
-            self._outbox.put(message, remember=(self._sensor, self.event.to_json()))
+            self._outbox.put(message, remember=(self._sensor, self.event.to_json()), heard=heard)
 
     def _state(self, report: Report, pipeline: Pipeline) -> Message:
         body = payloads.State(
@@ -146,6 +157,7 @@ class Reporter:
             state=report.state.value,
             score_decades=_rounded(report.decades),
             level_db=_rounded(report.level_db),
+            heard_time=moment_of_report(report).time,
             position_s=round(report.position_s, 3),
             windows_scored=pipeline.windows_scored,
             windows_skipped=pipeline.windows_skipped,

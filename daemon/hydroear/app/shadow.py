@@ -80,7 +80,7 @@ class Shadow:
         return bool(self.failure) or self.windows >= self._wanted
 
     def hear(
-        self, sensor: str, piece: Block | Gap, reports: Sequence[Report], *, night: bool, active_ms: float
+        self, sensor: str, piece: Block | Gap, reports: Sequence[Report], *, judged: bool, active_ms: float
     ) -> None:
         """Take what a sensor heard; whatever happens here is the candidate's failure, and no error.
 
@@ -92,8 +92,8 @@ class Shadow:
             The audio.
         reports
             What the model at work says of it.
-        night
-            Whether it is heard by night.
+        judged
+            Whether what is heard in it may change the state.
         active_ms
             Time that took.
         """
@@ -101,7 +101,7 @@ class Shadow:
             return
         with self._mutex:
             try:
-                self._ears[sensor].hear(piece, reports, night=night, active_ms=active_ms)
+                self._ears[sensor].hear(piece, reports, judged=judged, active_ms=active_ms)
             except HydroearError as error:
                 self.failure = str(error)
             except Exception as error:
@@ -161,7 +161,7 @@ class _ShadowEar:
         self._busy_ms = 0.0
         self._slow = 0
 
-    def hear(self, piece: Block | Gap, reports: Sequence[Report], *, night: bool, active_ms: float) -> None:
+    def hear(self, piece: Block | Gap, reports: Sequence[Report], *, judged: bool, active_ms: float) -> None:
         """Score a piece of audio, and compare what comes of it.
 
         Raises
@@ -172,7 +172,7 @@ class _ShadowEar:
         if self._began_at is None:
             self._began_at = piece.first_index
         began_s = time.perf_counter()
-        own = self._pipeline.hear(piece.counted_from(self._began_at), night=night)
+        own = self._pipeline.hear(piece.counted_from(self._began_at), judged=judged)
         self._busy_ms += active_ms + 1e3 * (time.perf_counter() - began_s)
         self._check_time(sum(report.window is not None for report in own))
         self._said += [(report.position_s + self._began_at / self._rate_hz, _look(report)) for report in own]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ from hydroear.app.display import Display
 from hydroear.app.follower import Follower
 from hydroear.app.health import health_of
 from hydroear.app.live import LiveFeed
+from hydroear.app.moment import moment_of, moment_of_report
+from hydroear.app.night import SAVE_EVERY_S as NIGHT_SAVE_EVERY_S
 from hydroear.app.night import NoiseLogger, night_message
 from hydroear.app.orders import Orders
 from hydroear.app.pipeline import Pipeline, Report
@@ -31,6 +33,7 @@ from hydroear.app.reporter import Reporter
 from hydroear.app.standing import standing
 from hydroear.app.tutor import Tutor
 from hydroear.app.zone import night_hours
+from hydroear.audio import Block, Gap
 from hydroear.capture import Source, open_source
 from hydroear.codes import Code, coded, current_sensor
 from hydroear.config import schema
@@ -258,7 +261,7 @@ class Unit:
             state_every_s=config.publish.state_every_s,
             update_every_s=config.publish.event_update_every_s,
         )
-        source = open_source(sensor.source)
+        source = open_source(sensor.source, recordings=config.recordings_dir(sensor))
         self._parts.callback(source.close)
         pipeline = Pipeline(
             sensor.id,
@@ -271,7 +274,9 @@ class Unit:
             reference=sensor.source.reference_channel is not None,
         )
         hours, hop_s = night_hours(config.night), bundle.front_end.window_hop_s
-        night = NoiseLogger(config.night_path(sensor), hours, window_hop_s=hop_s)
+        # A recording that was not heard to its end is heard again, and must not count twice.
+        every_s = inf if isinstance(sensor.source, schema.LoggerSource) else NIGHT_SAVE_EVERY_S
+        night = NoiseLogger(config.night_path(sensor), hours, window_hop_s=hop_s, save_every_s=every_s)
         recorder = self._recorder(sensor.id, source.rate_hz, site, reporter.event)
         tutor = Tutor(
             config,
@@ -468,19 +473,21 @@ class Unit:
         try:
             while not self._stopping.is_set() and (piece := ear.source.read()) is not None:
                 with ear.mutex:
-                    night = self._is_night(ear)
+                    judged = self._is_judged(ear, piece)
                     with self._turn:
                         if ear.recorder is not None:
                             ear.recorder.hear(piece)
                         began_s = time.perf_counter()
-                        reports = ear.pipeline.hear(piece, night=night)
+                        reports = ear.pipeline.hear(piece, judged=judged)
                         active_ms = 1e3 * (time.perf_counter() - began_s)
                     for report in reports:
                         self._tell(ear, report)
                     ear.tutor.hear(piece)
+                    if isinstance(piece, Gap) and piece.planned:
+                        self._rest(ear, piece)
                 if (shadow := self._candidates.shadow) is not None:
                     with self._turn:
-                        shadow.hear(ear.sensor, piece, reports, night=night, active_ms=active_ms)
+                        shadow.hear(ear.sensor, piece, reports, judged=judged, active_ms=active_ms)
         except (AudioError, CaptureError) as error:
             # A user's error needs no traceback.
             log.error("%s: %s", ear.sensor, error, extra=coded(Code.SENSOR_GIVEN_UP))  # noqa: TRY400
@@ -494,11 +501,26 @@ class Unit:
         finally:
             self._heartbeat.leave(ear.sensor)
 
-    def _is_night(self, ear: Ear) -> bool:
-        """Whether the sensor's night is on; a clock that cannot be trusted must not make a unit sleep."""
+    def _is_judged(self, ear: Ear, piece: Block | Gap) -> bool:
+        """Whether what is heard may change the state: not if it was told of before, nor by day, if nights are judged.
+
+        A clock that cannot be trusted must not make a unit sleep.
+        """
+        moment = moment_of(piece)
+        if isinstance(piece, Block) and piece.again and ear.reporter.has_told_of(moment.time):
+            return False
         if not self._config.decision.night_only:
             return True
-        return not _clock_trusted() or ear.night.is_on(datetime.now(UTC))
+        return not moment.is_trusted() or ear.night.is_on(moment.time)
+
+    def _rest(self, ear: Ear, gap: Gap) -> None:
+        """A sensor that records by itself has nothing to hear now: keep what was made of what it had."""
+        if gap.utc_s is not None and (night := ear.night.pass_by(moment_of(gap).time)) is not None:
+            self._outbox.put(night_message(self._config.unit, ear.sensor, night, self._stamp(0)))
+        ear.night.save()
+        if ear.follower is not None:
+            ear.follower.save()
+        self._heartbeat.beat(ear.sensor)
 
     def _tell(self, ear: Ear, report: Report) -> None:
         if report.score_ms is not None:
@@ -511,7 +533,8 @@ class Unit:
         if ear.follower is not None:
             ear.follower.take(report)
         if report.window is not None:
-            night = ear.night.hear(datetime.now(UTC), report.level_db, clock_trusted=_clock_trusted)
+            heard = moment_of_report(report)
+            night = ear.night.hear(heard.time, report.level_db, clock_trusted=heard.is_trusted)
             if night is not None:
                 self._outbox.put(night_message(self._config.unit, ear.sensor, night, self._stamp(0)))
         self._display(report)
@@ -617,10 +640,6 @@ class Unit:
             shadow=self._candidates.standing,
             started_s=self._started_s,
         )
-
-
-def _clock_trusted() -> bool:
-    return clock_quality() == "synchronised"
 
 
 def install_stop(stop: Callable[[], None]) -> None:

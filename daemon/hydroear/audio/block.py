@@ -27,11 +27,18 @@ class Block:
         Index of the first sample since the source was opened, counting lost samples.
     monotonic_s
         Monotonic time at which the last sample was received, or taken, where that is known, in seconds.
+    utc_s
+        When it was taken, in seconds since 1970-01-01T00:00:00Z, by the clock of a device that recorded it and told
+        its time; None where this machine's clocks know best.
+    again
+        Whether it is of a recording that was begun to be heard before, and is heard once more.
     """
 
     samples: Samples
     first_index: int
     monotonic_s: float
+    utc_s: float | None = None
+    again: bool = False
 
     @property
     def end_index(self) -> int:
@@ -45,21 +52,27 @@ class Block:
 
 @dataclass(frozen=True)
 class Gap:
-    """Samples that were lost, and why.
+    """Samples that were lost, or never meant to be taken, and why.
 
     Attributes
     ----------
     first_index
-        Index of the first lost sample.
+        Index of the first of them.
     length
-        Number of lost samples, at least 1.
+        Number of samples, at least 1.
     reason
         What lost them, in plain words.
+    planned
+        Whether the sensor was not meant to listen then: a logger that records by night. Nothing is lost by that.
+    utc_s
+        Up to when that was so, in seconds since 1970-01-01T00:00:00Z, where it was planned and that is known.
     """
 
     first_index: int
     length: int
     reason: str
+    planned: bool = False
+    utc_s: float | None = None
 
     @property
     def end_index(self) -> int:

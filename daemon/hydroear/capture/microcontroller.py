@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hydroear.audio import Samples
 from hydroear.capture import supervised
 from hydroear.codes import Code, coded
 from hydroear.config import schema
@@ -37,7 +38,12 @@ _log = logging.getLogger(__name__)
 
 STOPPED_S, STOPPED_SHARE = 0.05, 1e-3
 """Device time without samples is a stop if it is beyond this and this share of it: no crystal is off by more."""
-_PLACES = {"device": "lost on the device", "link": "lost on the way", "unknown": "lost on the device and on the way"}
+LOSS_REASONS = {
+    "device": "lost on the device",
+    "link": "lost on the way",
+    "unknown": "lost on the device and on the way",
+}
+"""By the place at which the account says that samples were lost."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ class Microcontroller:
                 case FramesLost(count=count):
                     self._health = replace(self._health, frames_lost=self._health.frames_lost + count)
                 case SamplesLost(stream=stream) if stream == self._settings.sensor:
-                    self._lose(happening.count, _PLACES[happening.place])
+                    self._lose(happening.count, LOSS_REASONS[happening.place])
                     self._on_device |= happening.place != "link"
                 case Restart():
                     self._begin_anew()
@@ -193,8 +199,7 @@ class Microcontroller:
         if not np.isfinite(samples).all():
             self._lose(audio.count, "samples that are not numbers")
             return None
-        if gain_db := 0.01 * (audio.gain_centidb - (self._gain_centidb or 0)):
-            samples *= np.float32(10.0 ** (-gain_db / 20.0))
+        samples = at_gain(samples, audio, self._settings.gain_db)
         if mark is None:  # what was lost before is measured by the clock
             self._loss = "the device started anew" if self._session.restarts else ""
         taken_s = self._session.clock.time_s(round(self._mark.device_us))
@@ -248,6 +253,12 @@ class Microcontroller:
         self._health = replace(self._health, alarms=tuple(sorted(self._alarms.values())))
         what, level = ("reports", logging.WARNING) if event.begun else ("no longer reports", logging.INFO)
         _log.log(level, "%s: the device %s %s", self._settings.port, what, name, extra=coded(Code.DEVICE_ALARM))
+
+
+def at_gain(samples: Samples, audio: Audio, gain_db: float | None) -> Samples:
+    """Samples of a frame as they would be at another gain, in dB; None stands for 0 dB."""
+    excess_db = 0.01 * audio.gain_centidb - (gain_db or 0.0)
+    return samples * np.float32(10.0 ** (-excess_db / 20.0)) if excess_db else samples
 
 
 def _format(sensor: Sensor | None) -> SampleFormat:

@@ -63,22 +63,27 @@ class WavSource(Channels):
     speed: Annotated[float, Field(ge=0, description="times real time; 0 is as fast as possible")] = 1.0
 
 
-class LiveSource(Channels):
-    """What all sources that sound now have in common."""
+class DeviceSource(Channels):
+    """What all sources with a device have in common, which has a rate and channels."""
 
     rate_hz: Annotated[int, Field(ge=8000, le=192000, description="sample rate, which the device has to offer")] = 16000
     channels: Annotated[int, Field(ge=1, le=64, description="channels to open")] = 1
-    stall_s: Annotated[float, Field(ge=0.5, le=60, description="silence of the driver that counts as a hang")] = 3.0
-    give_up_after_s: Annotated[
-        float, Field(ge=0, le=86400, description="without a sample for so long, the unit ends; 0 is never")
-    ] = 3600.0
 
     @model_validator(mode="after")
-    def _channel_exists(self) -> LiveSource:
+    def _channel_exists(self) -> DeviceSource:
         for name in ("channel", "reference_channel"):
             if (getattr(self, name) or 1) > self.channels:
                 raise ValueError(f"{name} {getattr(self, name)} of {self.channels}: choose one that is opened")
         return self
+
+
+class LiveSource(DeviceSource):
+    """What all sources that sound now have in common."""
+
+    stall_s: Annotated[float, Field(ge=0.5, le=60, description="silence of the driver that counts as a hang")] = 3.0
+    give_up_after_s: Annotated[
+        float, Field(ge=0, le=86400, description="without a sample for so long, the unit ends; 0 is never")
+    ] = 3600.0
 
 
 class MicrophoneSource(LiveSource):
@@ -124,7 +129,24 @@ class BridgeSource(LiveSource):
     ] = None
 
 
-Source = WavSource | MicrophoneSource | PipeSource | BridgeSource
+class LoggerSource(DeviceSource):
+    """A logger that records by itself, speaks the bridge protocol, and is emptied when it can be reached."""
+
+    type: Literal["logger"]
+    port: Annotated[BridgePort, Field(description="where the logger is found when it is there")]
+    baud: Annotated[int, Field(ge=9600, le=4_000_000, description="bits a second of a UART")] = 921_600
+    sensor: Annotated[int, Field(ge=1, le=255, description="which of its sensors to hear, by the stream's number")] = 1
+    gain_db: Annotated[float, Field(ge=-100, le=100, description="gain to refer levels to")] = 0.0
+    look_every_s: Annotated[
+        float, Field(ge=1, le=86400, description="time from one look for new recordings to the next")
+    ] = 60.0
+    overdue_h: Annotated[
+        float, Field(ge=0.001, le=8760, description="without a new recording for so long, the sensor is at fault")
+    ] = 36.0
+    erase: Annotated[bool, Field(description="whether it is told to forget a recording that was heard")] = True
+
+
+Source = WavSource | MicrophoneSource | PipeSource | BridgeSource | LoggerSource
 
 
 class Sensor(Section):
@@ -424,6 +446,10 @@ class Config(Section):
     def _site_dir(self, model: str) -> Path:
         return self.models_dir / model[:16] if model else self.state_dir / "site"
 
+    def recordings_dir(self, sensor: Sensor) -> Path:
+        """Where a logger's recordings are kept until they were heard, and which those were."""
+        return self.state_dir / "recordings" / sensor.id
+
     def night_path(self, sensor: Sensor) -> Path:
         """Where it is kept what a sensor heard of a night, or of the last one."""
         return self.state_dir / "site" / f"{sensor.id}.night.json"
@@ -436,7 +462,7 @@ class Config(Section):
             raise ValueError(f"two sensors are called {', '.join(twice)}: give each its own id")
         if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
             raise ValueError("two sensors hear stdin: give all but one a command")
-        ports = [sensor.source.port for sensor in self.sensors if isinstance(sensor.source, BridgeSource)]
+        ports = [s.source.port for s in self.sensors if isinstance(s.source, BridgeSource | LoggerSource)]
         if len(set(ports)) < len(ports):
             raise ValueError("two sensors have one port: a port is heard by one of them")
         return self

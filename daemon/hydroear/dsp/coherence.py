@@ -124,10 +124,10 @@ class ReferencedFrontEnd:
         self._pieces = [frames[:, done:]]
         return heard
 
-    def lose(self, count: int) -> None:
-        """Tell that the next `count` samples of both channels are lost. No window will span them."""
+    def lose(self, count: int, *, counted: bool = True) -> None:
+        """As :meth:`hydroear.dsp.FrontEnd.lose`, of both channels."""
         self._next_index += count
-        self._front_end.lose(count)
+        self._front_end.lose(count, counted=counted)
         frame = self._reference.start(self._next_index)
         if frame != self._end_frame:
             self._restart_at(frame)

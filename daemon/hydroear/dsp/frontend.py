@@ -119,7 +119,10 @@ class FrontEnd:
         """Take the next samples, float32, shape (n,), full scale ±1; give the windows that became complete."""
         return self._assembler.push(*self.frames(samples))
 
-    def lose(self, count: int) -> None:
-        """Tell that the next `count` samples of the source are lost. No window will span them."""
+    def lose(self, count: int, *, counted: bool = True) -> None:
+        """Tell that the next `count` samples of the source are lost. No window will span them.
+
+        Unless `counted`, no window is skipped by that: there was nothing to hear.
+        """
         self._next_index += count
-        self._assembler.lose_before(self._spectra.start(self._next_index))
+        self._assembler.lose_before(self._spectra.start(self._next_index), counted=counted)

@@ -63,13 +63,16 @@ class WindowAssembler:
         self._log_mel = np.zeros((0, self._spec.n_mels), np.float32)
         self._mean_square = np.zeros(0, np.float32)
 
-    def lose_before(self, frame: int) -> None:
-        """Tell that the next frame to come is `frame`: those between it and the last one are lost."""
+    def lose_before(self, frame: int, *, counted: bool = True) -> None:
+        """Tell that the next frame to come is `frame`: those between it and the last one are lost.
+
+        Unless `counted`, the windows that they would have been in are not skipped: there was nothing to hear.
+        """
         if frame == self._first_frame + len(self._log_mel):
             return
         self._restart_at(frame)
         whole = -(-frame // self._spec.window_hop_frames)
-        self.skipped += max(0, whole - self._next_window)
+        self.skipped += max(0, whole - self._next_window) if counted else 0
         self._next_window = max(whole, self._next_window)
 
     def push(self, log_mel: NDArray[np.float32], mean_square: NDArray[np.float32]) -> list[Window]:

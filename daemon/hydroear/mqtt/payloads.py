@@ -22,7 +22,7 @@ CalibrationPhase = Literal["none", "learning", "learned", "refused", "stopped"]
 Outcome = Literal["done", "refused", "failed"]
 StageResult = Literal["pass", "warn", "fail", "skip"]
 ModelStep = Literal["installed", "shadowing", "shadowed", "withdrawn", "activated", "confirmed", "rolled-back"]
-SourceKind = Literal["microphone", "pipe", "bridge", "wav"]
+SourceKind = Literal["microphone", "pipe", "bridge", "logger", "wav"]
 
 _NEWS = re.compile(rb'\A(\{"schema":"[^"]*","historical":)false')
 
@@ -279,6 +279,8 @@ class State:
         before there is one.
     level_db
         Level of the last window relative to full scale; None for digital silence.
+    heard_time
+        When what this tells of was heard, with a time zone; of what a logger recorded, hours before it is said.
     position_s
         Place of the last window's end in the stream.
     windows_scored, windows_skipped
@@ -294,6 +296,7 @@ class State:
     state: SensorState
     score_decades: float | None
     level_db: float | None
+    heard_time: datetime
     position_s: float
     windows_scored: int
     windows_skipped: int
@@ -311,6 +314,8 @@ class Event:
         The same from open to close.
     opened_time
         When it opened, with a time zone.
+    heard_time
+        As in :class:`State`.
     position_s
         Place in the stream of the window that made this step.
     score_decades, level_db
@@ -331,6 +336,7 @@ class Event:
     phase: Phase
     state: EventState
     opened_time: datetime
+    heard_time: datetime
     position_s: float
     score_decades: float
     horizon_decades: float | None

@@ -50,6 +50,7 @@ CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON message BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - length(old.payload) WHERE kind = old.kind;
 END;
 CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS heard (sensor_id TEXT PRIMARY KEY, until_utc_s REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS reply (id INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT UNIQUE, payload BLOB NOT NULL);
 """
 
@@ -130,6 +131,7 @@ class Outbox:
         *messages: Message,
         remember: tuple[str, str] | None = None,
         forget: str | None = None,
+        heard: tuple[str, float] | None = None,
         answered: str | None = None,
     ) -> None:
         """Commit messages, and what changes about an open event, in one transaction.
@@ -144,6 +146,9 @@ class Outbox:
             ``(sensor_id, record)``: the sensor's open event from now on, in the caller's own encoding.
         forget
             The sensor whose open event is closed.
+        heard
+            ``(sensor_id, utc_s)``: the messages tell of what was recorded up to that time, in seconds since
+            1970-01-01T00:00:00Z, as :meth:`heard_until` says from now on.
         answered
             The request that the first message replies to: :meth:`reply_to` knows it from now on, until
             :data:`REPLIES` others have come.
@@ -157,6 +162,8 @@ class Outbox:
                 db.execute("INSERT OR REPLACE INTO open_event VALUES (?, ?)", remember)
             if forget is not None:
                 db.execute("DELETE FROM open_event WHERE sensor_id = ?", (forget,))
+            if heard is not None:
+                db.execute("INSERT OR REPLACE INTO heard VALUES (?, ?)", heard)
             if answered is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO reply (request_id, payload) VALUES (?, ?)", (answered, messages[0].payload)
@@ -200,6 +207,13 @@ class Outbox:
             lambda db: db.execute("SELECT record FROM open_event WHERE sensor_id = ?", (sensor_id,)).fetchone()
         )
         return None if row is None else str(row[0])
+
+    def heard_until(self, sensor_id: str) -> float | None:
+        """Up to when, in seconds since 1970, what a sensor recorded has made messages; None if none were told of it."""
+        row = self._commit(
+            lambda db: db.execute("SELECT until_utc_s FROM heard WHERE sensor_id = ?", (sensor_id,)).fetchone()
+        )
+        return None if row is None else float(row[0])
 
     def reply_to(self, request_id: str) -> bytes | None:
         """What was replied to a request, None if it is not remembered."""

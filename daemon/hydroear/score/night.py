@@ -137,9 +137,7 @@ class NightWatch:
             The night that is over with this window, if any. A clock that is set back into a night that is over begins
             that night anew.
         """
-        night, ended = self._hours.night_of(moment), None
-        if night != self._night and not self._told:
-            ended, self._told = self._end(), True
+        night, ended = self._hours.night_of(moment), self.pass_by(moment)
         if night is not None and (night != self._night or self._told):
             self._begin(night)
         if night is not None:
@@ -149,6 +147,13 @@ class NightWatch:
             else:
                 self._counts[int(np.clip(np.floor(level_db), _LOWEST_DB, _HIGHEST_DB)) - _LOWEST_DB] += 1
         return ended
+
+    def pass_by(self, moment: datetime) -> Night | None:
+        """Take note that nothing else was heard until a moment; give the night that is over by then, if any."""
+        if self._told or self._hours.night_of(moment) == self._night:
+            return None
+        self._told = True
+        return self._end()
 
     def to_json(self) -> str:
         """What was heard of the night, or of the last one; empty before the first."""

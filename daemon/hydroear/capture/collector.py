@@ -1,0 +1,268 @@
+"""Empties a logger: fetches one recording after the other while it can be reached, and has it forget what was heard."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from hydroear.capture.heard import HeardRecordings
+from hydroear.capture.recorded import Beginning, beginning
+from hydroear.codes import Code, coded
+from hydroear.config import schema
+from hydroear.errors import CaptureError, UsageError
+from hydroear.health.clock import clock_quality
+from hydroear_bridge import BridgeError
+from hydroear_bridge.conversation import Conversation
+from hydroear_bridge.errors import PortError
+from hydroear_bridge.frames import Capabilities, Hello, Recording
+from hydroear_bridge.ports import Port, open_port
+from hydroear_bridge.upload import erase, fetch, listed
+
+log = logging.getLogger(__name__)
+
+ROOM = 1.05
+"""So many times its size must be free for a recording. A choice."""
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A recording that is here.
+
+    Attributes
+    ----------
+    device
+        The logger's uid, hexadecimal.
+    hello
+        What the logger said of itself when it was fetched.
+    entry
+        What the logger says of the recording.
+    path
+        The file.
+    began
+        Where it begins on the device's clock; None if it holds no sample.
+    start_s
+        Monotonic time of its first sample, where its UTC is not known.
+    again
+        Whether it was begun to be heard before.
+    """
+
+    device: str
+    hello: Hello
+    entry: Recording
+    path: Path
+    began: Beginning | None
+    start_s: float
+    again: bool
+
+    @property
+    def start_utc_s(self) -> float | None:
+        """Time of its first sample in seconds since 1970-01-01T00:00:00Z; None if the logger did not know it."""
+        return None if self.entry.start_utc_us is None else 1e-6 * self.entry.start_utc_us
+
+    def parts(self) -> Iterator[bytes]:
+        """Its bytes."""
+        return chunks(self.path)
+
+    def __str__(self) -> str:
+        start = "at a time not known"
+        if self.start_utc_s is not None:
+            start = f"of {datetime.fromtimestamp(self.start_utc_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return f"recording {self.entry.recording} {start}, {self.entry.duration_ms / 60e3:.1f} min"
+
+
+class Collector:
+    """Visits a logger, in a thread of its own.
+
+    One recording at a time lies in the folder, however many the logger has. It waits there, and on the logger, until it
+    was heard.
+
+    Parameters
+    ----------
+    settings
+        The logger.
+    folder
+        Where recordings wait, and where it is remembered which were heard.
+
+    Attributes
+    ----------
+    trouble
+        Why the last visit failed; empty if it did not.
+    emptied
+        Whether the last visit found nothing that was not heard.
+    hello
+        What the logger said of itself last; None before.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be made.
+    """
+
+    def __init__(self, settings: schema.LoggerSource, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot be made ({error.strerror})", where=folder, fix="check its owner") from error
+        self._heard = HeardRecordings(folder / "heard.json")
+        self._fetched: SimpleQueue[Fetched] = SimpleQueue()
+        self._free = threading.Event()
+        self._closed = threading.Event()
+        self._port: Port | None = None
+        self._thread = threading.Thread(target=self._run, name=f"logger {settings.port}", daemon=True)
+        self.trouble = ""
+        self.emptied = False
+        self.hello: Hello | None = None
+
+    def start(self) -> None:
+        """Begin to visit."""
+        self._free.set()
+        self._thread.start()
+
+    @property
+    def last_utc_s(self) -> float | None:
+        """When a recording was last heard, in seconds since 1970-01-01T00:00:00Z; None before the first."""
+        return self._heard.last_utc_s
+
+    def wait(self, for_s: float) -> Fetched | None:
+        """Wait for a recording."""
+        with suppress(Empty):
+            return self._fetched.get(timeout=for_s)
+        return None
+
+    def done(self, fetched: Fetched) -> None:
+        """A recording was heard: it is remembered, its file goes, and the logger may forget it.
+
+        Raises
+        ------
+        CaptureError
+            If that cannot be remembered.
+        """
+        try:
+            self._heard.add(fetched.device, fetched.entry, time.time())
+            fetched.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CaptureError(
+                f"cannot remember what was heard ({error.strerror})", where=self._folder, fix="free space"
+            ) from error
+        self._free.set()
+
+    def close(self) -> None:
+        """End the visit. Harmless twice."""
+        self._closed.set()
+        self._free.set()
+        if (port := self._port) is not None:
+            port.wake()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._free.wait()
+            if self._closed.is_set():
+                return
+            fetched = None
+            try:
+                fetched = self._visit()
+                self._become("")
+            except (BridgeError, CaptureError, OSError) as error:
+                if not self._closed.is_set():
+                    self._become(str(error))
+            if fetched is None:
+                self._closed.wait(self._settings.look_every_s)
+            else:
+                self._free.clear()
+                self._fetched.put(fetched)
+
+    def _visit(self) -> Fetched | None:
+        """Fetch the first recording that was not heard; None if there is none."""
+        settings = self._settings
+        self.emptied = False
+        with open_port(settings.port, baud=settings.baud) as port:
+            self._port = port
+            try:
+                return self._empty(Conversation(port, utc_s=_utc_s))
+            finally:
+                self._port = None
+
+    def _empty(self, conversation: Conversation) -> Fetched | None:
+        hello = self.hello = conversation.greet()
+        if Capabilities.RECORDINGS not in hello.capabilities:
+            raise CaptureError("keeps no recordings", where=self._settings.port, fix="use a source of type bridge")
+        device, there = hello.uid.hex(), listed(conversation)
+        self._heard.keep_only(device, there)
+        for entry in there:
+            if (device, entry) not in self._heard:
+                return self._fetch(conversation, hello, entry)
+            if self._settings.erase:
+                self._erase(conversation, entry)
+        self.emptied = True
+        return None
+
+    def _erase(self, conversation: Conversation, entry: Recording) -> None:
+        """Have the logger forget a recording; that it will not keeps nobody from hearing the others."""
+        try:
+            erase(conversation, entry)
+        except PortError:
+            raise
+        except BridgeError as error:
+            log.warning("recording %d is not erased: %s", entry.recording, error, extra=coded(Code.LOGGER_KEEPS))
+
+    def _fetch(self, conversation: Conversation, hello: Hello, entry: Recording) -> Fetched:
+        device = hello.uid.hex()
+        path = self._folder / f"{device or 'device'}-{entry.recording}.bin"
+        if not path.exists() and shutil.disk_usage(self._folder).free < ROOM * entry.size:
+            raise CaptureError(
+                f"no room for recording {entry.recording} of {1e-6 * entry.size:.1f} MB",
+                where=self._folder,
+                fix="free space",
+            )
+        log.info(
+            "%s: fetches recording %d, %.1f MB",
+            self._settings.port,
+            entry.recording,
+            1e-6 * entry.size,
+            extra=coded(Code.RECORDING_FETCHED),
+        )
+        fetch(conversation, entry, path)
+        began = beginning(chunks(path), self._settings.sensor)
+        start_s = self._start_s(conversation, entry, began)
+        return Fetched(device, hello, entry, path, began, start_s, self._heard.begin(device, entry))
+
+    def _start_s(self, conversation: Conversation, entry: Recording, began: Beginning | None) -> float:
+        """Monotonic time of the first sample, by the device's clock if it has run since; else as if it ended now."""
+        session = conversation.session
+        if began is not None and session.hello is not None and began.boot_id == session.hello.boot_id:
+            start_s = session.clock.time_s(began.device_us)
+            if start_s is not None:
+                return start_s
+        return time.monotonic() - 1e-3 * entry.duration_ms
+
+    def _become(self, trouble: str) -> None:
+        """Log what is wrong with the logger, once."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            if trouble:
+                log.warning("%s", trouble, extra=coded(Code.LOGGER_AWAY))
+            else:
+                log.info("%s: was visited", self._settings.port, extra=coded(Code.LOGGER_VISITED))
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, piece by piece."""
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            yield data
+
+
+def _utc_s() -> float | None:
+    return time.time() if clock_quality() == "synchronised" else None

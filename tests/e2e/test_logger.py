@@ -1,0 +1,206 @@
+"""A logger that records by itself: its nights are fetched, heard with their true time, and forgotten once they were."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from bridging import RATE_HZ, Bench, endpoint
+from broker import Mosquitto, Subscriber, wait_for
+from hydroear.audio import Block, Gap
+from hydroear.capture.logger import LoggerSource
+from hydroear.config import schema
+from hydroear_bridge.device import StoredRecording
+from hydroear_bridge.faults import Faults
+from hydroear_bridge.frames import Audio
+from hydroear_bridge.simulator import Sent, simulate, tape
+from listening import LEAK, SCENE_S, Samples, health, hydroear, scene
+from running import SENSOR as EAR
+from running import Daemon, Unit
+
+NIGHT = datetime(2025, 1, 1, 1, 0, tzinfo=UTC)
+EVENTS = "hydroear/v1/high-street/event/"
+STATE = f"hydroear/v1/high-street/sensor/{EAR}/state"
+LAST_NIGHT = f"hydroear/v1/high-street/sensor/{EAR}/night"
+
+
+def sent(samples: Samples, **options: Any) -> list[Sent]:
+    """What a device writes into its memory that hears these samples."""
+    sound = tape(samples.astype(np.float64))
+    return list(simulate(duration_s=len(samples) / RATE_HZ, rate_hz=RATE_HZ, sound=sound, **options))
+
+
+def stored(frames: list[Sent], start: datetime | None) -> StoredRecording:
+    data = b"".join(frame.wire for frame in frames)
+    start_us = None if start is None else round(1e6 * start.timestamp())
+    return StoredRecording(data, start_us, duration_ms=round(1e3 * SCENE_S))
+
+
+def night(samples: Samples, start: datetime | None, **options: Any) -> StoredRecording:
+    return stored(sent(samples, **options), start)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibration on the healthy pipe."""
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("site")
+    soundfile.write(folder / "health.wav", health(40.0), RATE_HZ)
+    done = hydroear(
+        "calibrate", "--bundle", Unit(folder, None).bundle, "--out", folder / "site.json", folder / "health.wav"
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "site.json"
+
+
+def configure(folder: Path, site: Path | None, bench: Bench, mosquitto: Mosquitto, **source: Any) -> Path:
+    unit = Unit(folder, site)
+    unit.mqtt = {"url": mosquitto.url}
+    path = unit.configure({"type": "logger", "port": bench.endpoint.name, "look_every_s": 1.0, **source})
+    config = yaml.safe_load(path.read_text())
+    config["night"] = {"from": "01:00", "to": "01:01"}
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def steps(room: Subscriber) -> list[dict[str, Any]]:
+    """Steps of events."""
+    return [message.json for message in room.received if message.topic.startswith(EVENTS)]
+
+
+def time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def read(source: LoggerSource, seconds: float) -> list[Block | Gap]:
+    """What is heard up to so many seconds of sound."""
+    pieces: list[Block | Gap] = []
+    deadline_s = monotonic() + 40.0
+    while sum(len(piece.samples) for piece in pieces if isinstance(piece, Block)) < seconds * RATE_HZ:
+        assert monotonic() < deadline_s, pieces[-1:]
+        piece = source.read()
+        assert piece is not None
+        pieces.append(piece)
+    return pieces
+
+
+@pytest.mark.parametrize("kind", ["terminal", "tcp"])
+def test_each_sample_has_its_place_and_its_time(kind: str, tmp_path: Path) -> None:
+    frames = sent(scene()[: 20 * RATE_HZ], faults=Faults(loss=0.02), seed=4)
+    with Bench(endpoint(kind, tmp_path), recordings=[stored(frames, NIGHT)]) as bench:
+        settings = schema.LoggerSource(type="logger", port=bench.endpoint.name)
+        source = LoggerSource(settings, tmp_path / "recordings")
+        arrived = [f.frame.body for f in frames if f.arrives and isinstance(f.frame.body, Audio)]
+        pieces = read(source, sum(audio.count for audio in arrived) / RATE_HZ)
+        source.close()
+    begin = next(piece.first_index for piece in pieces if not (isinstance(piece, Gap) and piece.planned))
+    assert all(before.end_index == after.first_index for before, after in pairwise(pieces))
+    blocks = [piece for piece in pieces if isinstance(piece, Block)]
+    np.testing.assert_array_equal(
+        np.concatenate([block.samples for block in blocks]), np.concatenate([audio.samples() for audio in arrived])
+    )
+    heard = {index for block in blocks for index in range(block.first_index - begin, block.end_index - begin)}
+    assert heard == {index for audio in arrived for index in range(audio.sample_index, audio.end_index)}
+    for block in blocks:
+        assert block.utc_s == pytest.approx(NIGHT.timestamp() + (block.end_index - begin) / RATE_HZ, abs=1e-6)
+    lost = [piece for piece in pieces if isinstance(piece, Gap) and not piece.planned]
+    assert lost
+    assert {gap.reason for gap in lost} == {"lost on the way"}
+
+
+def test_a_leak_in_the_night_is_an_event_of_that_night_and_the_logger_forgets_what_was_heard(
+    tmp_path: Path, site: Path, mosquitto: Mosquitto
+) -> None:
+    nights = [night(scene(), NIGHT), night(health(60.0), NIGHT + timedelta(days=1))]
+    with (
+        Bench(endpoint("tcp", tmp_path), recordings=nights) as bench,
+        mosquitto.subscribe() as room,
+        Daemon(configure(tmp_path, site, bench, mosquitto), TZ="UTC") as daemon,
+    ):
+        wait_for(lambda: len(room.on(LAST_NIGHT)) > 1, f"two nights: {daemon.complaints}", timeout_s=60.0)
+        wait_for(lambda: not bench.stored, "an empty logger")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    opened, *_, closed = steps(room)
+    assert [step["phase"] for step in (opened, closed)] == ["open", "close"]
+    assert len({step["event_id"] for step in steps(room)}) == 1
+    assert LEAK.start_s < (time(opened["opened_time"]) - NIGHT).total_seconds() < LEAK.end_s
+    assert opened["heard_time"] == opened["opened_time"]
+    assert LEAK.end_s < (time(closed["heard_time"]) - NIGHT).total_seconds() < SCENE_S
+    assert opened["event_id"].startswith(f"{EAR}-20250101T0100")
+    assert opened["historical"] is False, "it is news, though it was heard long ago"
+    assert {message.json["night"] for message in room.on(LAST_NIGHT)} == {"2025-01-01", "2025-01-02"}
+    assert all(message.json["coverage"] > 0.95 for message in room.on(LAST_NIGHT))
+    last = room.on(STATE)[-1].json
+    assert last["state"] == "quiet"
+    assert NIGHT + timedelta(days=1) < time(last["heard_time"]) < NIGHT + timedelta(days=1, minutes=1)
+    assert last["windows_skipped"] == 0, "what is not recorded is not lost"
+    assert not list((tmp_path / "state" / "recordings" / EAR).glob("*.bin*"))
+
+
+def test_a_unit_that_is_killed_hears_the_night_again_and_calls_one_leak(
+    tmp_path: Path, site: Path, mosquitto: Mosquitto
+) -> None:
+    samples = np.concatenate([scene(), health(60.0, 20), health(60.0, 21)])
+    with Bench(endpoint("tcp", tmp_path), recordings=[night(samples, NIGHT)]) as bench, mosquitto.subscribe() as room:
+        config = configure(tmp_path, site, bench, mosquitto)
+        with Daemon(config, TZ="UTC") as daemon:
+            wait_for(lambda: steps(room), f"an event: {daemon.complaints}", timeout_s=60.0)
+            daemon.signal(signal.SIGKILL)
+            daemon.wait()
+        assert bench.stored, "the logger keeps what was not heard to its end"
+        with Daemon(config, TZ="UTC") as daemon:
+            wait_for(lambda: not bench.stored, f"an empty logger: {daemon.complaints}", timeout_s=60.0)
+            wait_for(lambda: steps(room)[-1]["phase"] == "close", "the end of the leak")
+            daemon.signal(signal.SIGTERM)
+            assert daemon.wait() == 0
+    assert len({step["event_id"] for step in steps(room)}) == 1
+    assert [step["phase"] for step in steps(room) if step["phase"] != "update"].count("close") == 1
+
+
+def test_a_recording_of_unknown_time_is_placed_by_the_clock_of_the_device(tmp_path: Path) -> None:
+    boot = 7
+    with Bench(endpoint("tcp", tmp_path), recordings=[night(health(4.0), None, seed=boot)]) as bench:
+        source = LoggerSource(schema.LoggerSource(type="logger", port=bench.endpoint.name), tmp_path / "recordings")
+        pieces = read(source, 2.0)
+        source.close()
+    begin = next(piece.first_index for piece in pieces if isinstance(piece, Block))
+    for block in (piece for piece in pieces if isinstance(piece, Block)):
+        assert block.utc_s is None
+        assert block.monotonic_s == pytest.approx(bench.booted_s + (block.end_index - begin) / RATE_HZ, abs=0.02)
+
+
+def test_without_a_recording_for_too_long_the_sensor_is_at_fault(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with (
+        Bench(endpoint("tcp", tmp_path)) as bench,
+        mosquitto.subscribe(STATE) as room,
+        Daemon(configure(tmp_path, None, bench, mosquitto, overdue_h=0.002)),
+    ):
+        wait_for(lambda: room.on(STATE) and room.on(STATE)[-1].json["state"] == "fault", "a fault", timeout_s=40.0)
+
+
+def test_one_that_records_in_another_way_is_told_and_nothing_is_erased(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    recordings = [night(health(4.0), NIGHT)]
+    with Bench(endpoint("tcp", tmp_path), recordings=recordings) as bench:
+        with Daemon(configure(tmp_path, None, bench, mosquitto, rate_hz=48_000)) as daemon:
+            says = "recorded 1 channel(s) at 16000 Hz; set rate_hz to 16000 and channels to 1"
+            wait_for(lambda: any(says in line for line in daemon.complaints), "what is wrong", timeout_s=40.0)
+        assert bench.stored
+
+
+def test_a_site_is_learned_from_the_nights_of_a_logger(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    nights = [night(health(60.0, seed), NIGHT + timedelta(days=seed)) for seed in (30, 31)]
+    with Bench(endpoint("tcp", tmp_path), recordings=nights) as bench:
+        config = configure(tmp_path, None, bench, mosquitto)
+        done = hydroear("calibrate", "-c", config, "--sensor", EAR, "--for", "90s", timeout_s=120.0)
+        assert done.returncode == 0, done.stderr
+        assert list(bench.stored) == [2], "what was not heard to its end is still to be heard"
