@@ -17,6 +17,7 @@ from hydroear.config.schema import (
     Config,
     Decision,
     Evidence,
+    LoggerSource,
     Metrics,
     MicrophoneSource,
     Models,
@@ -40,11 +41,12 @@ def sections() -> Iterator[tuple[type[Section], dict[str, Any]]]:
     """Each section of the schema with what the uncommented example sets in it."""
     unit = yaml.safe_load(UNCOMMENTED)
     yield Config, unit
-    microphone, program, bridge, recordings = unit["sensors"]
+    microphone, program, bridge, logger, recordings = unit["sensors"]
     yield Sensor, microphone
     yield MicrophoneSource, microphone["source"]
     yield PipeSource, program["source"]
     yield BridgeSource, bridge["source"]
+    yield LoggerSource, logger["source"]
     yield WavSource, recordings["source"]
     yield Decision, unit["decision"]
     yield Night, unit["night"]
@@ -80,7 +82,7 @@ def test_it_loads_as_it_is() -> None:
 def test_it_loads_with_every_setting_uncommented(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(UNCOMMENTED)
-    assert len(load_config(path).sensors) == 4
+    assert len(load_config(path).sensors) == 5
 
 
 def test_it_shows_each_setting_of_the_schema_and_no_other() -> None:

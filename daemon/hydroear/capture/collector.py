@@ -41,14 +41,10 @@ class Fetched:
     ----------
     device
         The logger's uid, hexadecimal.
-    hello
-        What the logger said of itself when it was fetched.
     entry
         What the logger says of the recording.
     path
         The file.
-    began
-        Where it begins on the device's clock; None if it holds no sample.
     start_s
         Monotonic time of its first sample, where its UTC is not known.
     again
@@ -56,10 +52,8 @@ class Fetched:
     """
 
     device: str
-    hello: Hello
     entry: Recording
     path: Path
-    began: Beginning | None
     start_s: float
     again: bool
 
@@ -98,8 +92,6 @@ class Collector:
         Why the last visit failed; empty if it did not.
     emptied
         Whether the last visit found nothing that was not heard.
-    hello
-        What the logger said of itself last; None before.
 
     Raises
     ------
@@ -121,7 +113,6 @@ class Collector:
         self._thread = threading.Thread(target=self._run, name=f"logger {settings.port}", daemon=True)
         self.trouble = ""
         self.emptied = False
-        self.hello: Hello | None = None
 
     def start(self) -> None:
         """Begin to visit."""
@@ -195,9 +186,7 @@ class Collector:
                 self._port = None
 
     def _empty(self, conversation: Conversation) -> Fetched | None:
-        hello = self.hello = conversation.greet()
-        if Capabilities.RECORDINGS not in hello.capabilities:
-            raise CaptureError("keeps no recordings", where=self._settings.port, fix="use a source of type bridge")
+        hello = _greet(conversation, self._settings)
         device, there = hello.uid.hex(), listed(conversation)
         self._heard.keep_only(device, there)
         for entry in there:
@@ -236,7 +225,7 @@ class Collector:
         fetch(conversation, entry, path)
         began = beginning(chunks(path), self._settings.sensor)
         start_s = self._start_s(conversation, entry, began)
-        return Fetched(device, hello, entry, path, began, start_s, self._heard.begin(device, entry))
+        return Fetched(device, entry, path, start_s, self._heard.begin(device, entry))
 
     def _start_s(self, conversation: Conversation, entry: Recording, began: Beginning | None) -> float:
         """Monotonic time of the first sample, by the device's clock if it has run since; else as if it ended now."""
@@ -255,6 +244,53 @@ class Collector:
                 log.warning("%s", trouble, extra=coded(Code.LOGGER_AWAY))
             else:
                 log.info("%s: was visited", self._settings.port, extra=coded(Code.LOGGER_VISITED))
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a logger has to be heard.
+
+    Attributes
+    ----------
+    model
+        What it calls itself; empty if it does not.
+    recordings, size_bytes
+        Finished recordings in its memory, and their size together.
+    newest_utc_s
+        When the newest began, in seconds since 1970-01-01T00:00:00Z; None where that is not known.
+    """
+
+    model: str
+    recordings: int
+    size_bytes: int
+    newest_utc_s: float | None
+
+
+def take_inventory(settings: schema.LoggerSource) -> Inventory:
+    """Ask a logger what it has recorded.
+
+    Raises
+    ------
+    CaptureError
+        If it cannot be reached, or keeps no recordings.
+    """
+    try:
+        with open_port(settings.port, baud=settings.baud) as port:
+            conversation = Conversation(port, utc_s=_utc_s)
+            hello = _greet(conversation, settings)
+            there = listed(conversation)
+    except BridgeError as error:
+        raise CaptureError(str(error), fix="a logger may sleep: wake it, as its maker says") from error
+    starts_us = [entry.start_utc_us for entry in there if entry.start_utc_us is not None]
+    newest_utc_s = 1e-6 * max(starts_us) if starts_us else None
+    return Inventory(hello.model, len(there), sum(entry.size for entry in there), newest_utc_s)
+
+
+def _greet(conversation: Conversation, settings: schema.LoggerSource) -> Hello:
+    hello = conversation.greet()
+    if Capabilities.RECORDINGS not in hello.capabilities:
+        raise CaptureError("keeps no recordings", where=settings.port, fix="use a source of type bridge")
+    return hello
 
 
 def chunks(path: Path) -> Iterator[bytes]:

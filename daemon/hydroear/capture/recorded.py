@@ -125,7 +125,7 @@ def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run 
                 held += len(samples)
                 if held >= RUN_S * settings.rate_hz:
                     yield from flush()
-            case Frame():
+            case Frame(body=body) if not isinstance(body, Audio):
                 yield event
     yield from flush()
 

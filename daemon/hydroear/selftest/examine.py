@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from hydroear.config.schema import Config, Sensor
+from hydroear.capture.collector import take_inventory
+from hydroear.config.schema import Config, LoggerSource, Sensor
 from hydroear.dsp import FrontEndSpec
 from hydroear.health.clock import clock_quality
 from hydroear.health.machine import look_at_machine
@@ -18,7 +19,14 @@ from hydroear.selftest.broker import check_broker
 from hydroear.selftest.finding import Finding, Result, skipped
 from hydroear.selftest.machine import judge_clock, judge_machine
 from hydroear.selftest.model import judge_bundle, judge_golden, judge_latency, run_golden, time_windows
-from hydroear.selftest.sensor import judge_calibration, judge_sound, judge_source, listen, load_calibration
+from hydroear.selftest.sensor import (
+    judge_calibration,
+    judge_logger,
+    judge_sound,
+    judge_source,
+    listen,
+    load_calibration,
+)
 from hydroear.selftest.store import judge_store, visit_store
 
 # Limits, in seconds: one after the other, the sensor, its calibration and the broker at the same time. Together less
@@ -132,6 +140,10 @@ def _examine_sensor(config: Config, sensor: Sensor, scorer: Scorer | None, *, da
 
 def _listen_to(sensor: Sensor, spec: FrontEndSpec | None, quietest_db: float | None) -> list[Finding]:
     source, *sounds = (f"{stage} {sensor.id}" for stage in _listening_stages(sensor))
+    if isinstance(settings := sensor.source, LoggerSource):
+        inventory = attempt(source, SENSOR_S, lambda: take_inventory(settings))
+        visited = inventory if isinstance(inventory, Finding) else judge_logger(source, inventory)
+        return [visited, *(skipped(sound, "a logger does not sound now") for sound in sounds)]
     # The source gives up a little before the attempt does, so that its own words are heard.
     heard = attempt(source, SENSOR_S, lambda: listen(sensor.source, patience_s=SENSOR_S - 1.0))
     if isinstance(heard, Finding):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hydroear.audio import Block, Gap, clipped_count, level_db
 from hydroear.audio.flatline import Flatline
 from hydroear.audio.vitals import VitalSigns
 from hydroear.capture import open_source
+from hydroear.capture.collector import Inventory
 from hydroear.capture.supervised import SupervisedSource
 from hydroear.config import schema
 from hydroear.dsp import FrontEnd, FrontEndSpec
@@ -109,6 +111,16 @@ def listen(settings: schema.Source, *, patience_s: float) -> Heard:
     samples = np.concatenate([block.samples for block in blocks])
     reference = None if settings.reference_channel is None else samples[:, 1]
     return Heard(source.rate_hz, samples[:, 0], first_sound_s, tuple(gaps), reference)
+
+
+def judge_logger(stage: str, inventory: Inventory) -> Finding:
+    """Whether a logger can be emptied."""
+    newest = ""
+    if inventory.newest_utc_s is not None:
+        newest = f", the newest of {datetime.fromtimestamp(inventory.newest_utc_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    measured = f"{inventory.model or 'a logger'}: {inventory.recordings} recording(s) wait{newest}"
+    values = {"recordings": inventory.recordings, "size_bytes": inventory.size_bytes}
+    return Finding(stage, Result.PASS, measured, values=values)
 
 
 def judge_source(stage: str, heard: Heard, spec: FrontEndSpec | None) -> Finding:
