@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -204,3 +205,19 @@ def test_a_site_is_learned_from_the_nights_of_a_logger(tmp_path: Path, mosquitto
         done = hydroear("calibrate", "-c", config, "--sensor", EAR, "--for", "90s", timeout_s=120.0)
         assert done.returncode == 0, done.stderr
         assert list(bench.stored) == [2], "what was not heard to its end is still to be heard"
+
+
+def test_the_self_test_visits_it_and_listens_to_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with Bench(endpoint("tcp", tmp_path), recordings=[night(health(4.0), NIGHT)]) as bench:
+        config = configure(tmp_path, None, bench, mosquitto)
+        examined = hydroear("selftest", "-c", config, "--json", "--tap")
+        stages = {stage["stage"]: stage for stage in json.loads(examined.stdout)["stages"]}
+        assert stages[f"source {EAR}"]["result"] == "pass"
+        says = "hydroear simulator: 1 recording(s) wait, the newest of 2025-01-01T01:00:00Z"
+        assert stages[f"source {EAR}"]["measured"] == says
+        assert {stages[f"{name} {EAR}"]["result"] for name in ("sound", "tap")} == {"skip"}
+        assert bench.stored
+    examined = hydroear("selftest", "-c", config, "--json")
+    stages = {stage["stage"]: stage for stage in json.loads(examined.stdout)["stages"]}
+    assert stages[f"source {EAR}"]["result"] == "fail"
+    assert "wake it" in stages[f"source {EAR}"]["fix"]

@@ -7,7 +7,6 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,8 @@ from hydroear_bridge.upload import erase, fetch, listed
 
 log = logging.getLogger(__name__)
 
+STOP_S = 1.0
+"""How long the end of a visit is waited for; a connection that is just being made may take longer, and does no harm."""
 ROOM = 1.05
 """So many times its size must be free for a recording. A choice."""
 _CHUNK = 1 << 20
@@ -106,7 +107,7 @@ class Collector:
         except OSError as error:
             raise UsageError(f"cannot be made ({error.strerror})", where=folder, fix="check its owner") from error
         self._heard = HeardRecordings(folder / "heard.json")
-        self._fetched: SimpleQueue[Fetched] = SimpleQueue()
+        self._fetched: SimpleQueue[Fetched | BaseException] = SimpleQueue()
         self._free = threading.Event()
         self._closed = threading.Event()
         self._port: Port | None = None
@@ -125,10 +126,14 @@ class Collector:
         return self._heard.last_utc_s
 
     def wait(self, for_s: float) -> Fetched | None:
-        """Wait for a recording."""
-        with suppress(Empty):
-            return self._fetched.get(timeout=for_s)
-        return None
+        """Wait for a recording; what has broken the visits is raised here."""
+        try:
+            fetched = self._fetched.get(timeout=for_s)
+        except Empty:
+            return None
+        if isinstance(fetched, BaseException):
+            raise fetched
+        return fetched
 
     def done(self, fetched: Fetched) -> None:
         """A recording was heard: it is remembered, its file goes, and the logger may forget it.
@@ -154,9 +159,15 @@ class Collector:
         if (port := self._port) is not None:
             port.wake()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_S)
 
     def _run(self) -> None:
+        try:
+            self._collect()
+        except BaseException as error:
+            self._fetched.put(error)
+
+    def _collect(self) -> None:
         while not self._closed.is_set():
             self._free.wait()
             if self._closed.is_set():
@@ -181,6 +192,8 @@ class Collector:
         with open_port(settings.port, baud=settings.baud) as port:
             self._port = port
             try:
+                if self._closed.is_set():
+                    return None
                 return self._empty(Conversation(port, utc_s=_utc_s))
             finally:
                 self._port = None
