@@ -100,7 +100,7 @@ def healths(
         **settings,
     }
     (folder / "unit.yaml").write_text(yaml.safe_dump(config))
-    monkeypatch.setattr(app, "open_source", lambda _: Player(samples, overflow_at))
+    monkeypatch.setattr(app, "open_source", lambda _, **__: Player(samples, overflow_at))
     promised = Draft202012Validator(json.loads((files("hydroear.mqtt") / "schemas" / "health.json").read_text()))
     with broker.subscribe() as room:
         unit = Unit(load_config(folder / "unit.yaml"), display=lambda _: None, notifier=Notifier.from_environment())

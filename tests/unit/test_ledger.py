@@ -79,12 +79,12 @@ def health(scored: int, *, uptime_s: float, condition: Any = "healthy", ailment:
 
 
 def state(name: Any, event_id: str | None = None, *, muted_s: float | None = None) -> State:
-    return State(SENSOR, name, 1.0, -40.0, 0.0, 1, 0, event_id, muted_s)
+    return State(SENSOR, name, 1.0, -40.0, START, 0.0, 1, 0, event_id, muted_s)
 
 
 def event(phase: Any, name: Any, event_id: str = "leak-1", *, reason: str = "over the raise level") -> Event:
     evidence = {"low_hz": 400.0, "high_hz": 900.0, "sentences": ["It is broadband."]} if phase == "open" else None
-    return Event(event_id, SENSOR, phase, name, START, 0.0, 4.0, 3.5, -35.0, 3.0, 0.1, reason, evidence)
+    return Event(event_id, SENSOR, phase, name, START, START, 0.0, 4.0, 3.5, -35.0, 3.0, 0.1, reason, evidence)
 
 
 @pytest.fixture
