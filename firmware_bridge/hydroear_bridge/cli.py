@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
+import mmap
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from hydroear_bridge.conversation import Conversation
 from hydroear_bridge.device import Device
 from hydroear_bridge.endpoint import Endpoint, Server, Terminal
 from hydroear_bridge.errors import BridgeError, UsageError
-from hydroear_bridge.faults import FAULTS, Faults
+from hydroear_bridge.faults import FAULTS, LINK_FAULTS, Faults, Link
 from hydroear_bridge.frames import (
     VERSION,
     Audio,
@@ -31,6 +32,9 @@ from hydroear_bridge.frames import (
     SensorUnit,
     Start,
 )
+from hydroear_bridge.link import DELIMITER
+from hydroear_bridge.playback import Piece, carried, pieces
+from hydroear_bridge.player import play
 from hydroear_bridge.ports import BAUD, open_port
 from hydroear_bridge.recorder import Recorder
 from hydroear_bridge.serve import Simulator
@@ -110,6 +114,26 @@ def _parser() -> argparse.ArgumentParser:
         help="nights in its memory, of 10 s each (default %(default)s)",
     )
     simulated.set_defaults(func=_simulate)
+
+    replay = verbs.add_parser(
+        "replay",
+        help="play captured bytes as if their device were there",
+        description="Play captured bytes, or the recording of a logger, as if the device were there and heard nobody: "
+        "its samples to the byte, in the time that its own stamps tell, from the moment on at which somebody listens. "
+        "Its HELLO offers no more than is kept so. Without --at it is written as it is, at once.",
+    )
+    replay.add_argument("file", metavar="FILE", help="bytes of record --capture, or a recording of upload")
+    replay.add_argument("--at", metavar="PLACE", help="where it is found: tcp:PORT, or a link to a terminal to make")
+    replay.add_argument("--out", default="-", metavar="FILE", help="file to write; - is standard output (default)")
+    replay.add_argument(
+        "--speed", type=float, metavar="X", help="times as fast (default 1); 0: as fast as the receiver takes it"
+    )
+    replay.add_argument(
+        "--faults", default="", metavar="NAME=NUMBER,...", help=f"what goes wrong: {', '.join(LINK_FAULTS)}"
+    )
+    replay.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same faults (default %(default)s)")
+    replay.add_argument("--quiet", action="store_true", help="no progress bar")
+    replay.set_defaults(func=_replay)
 
     port = argparse.ArgumentParser(add_help=False)
     port.add_argument(
@@ -226,12 +250,12 @@ def _record(args: argparse.Namespace) -> int:
                 _listen(conversation, recorder, args)
         finally:
             recorder.close()
-    for recording in recorder.done:
-        lost = sum(gap.count for gap in recording.gaps)
-        print(
-            f"{args.out / recording.file}: {recording.samples / recording.rate_hz:.2f} s, {recording.samples} samples, "
-            f"{lost} of them lost in {len(recording.gaps)} gap(s)"
-        )
+            for recording in recorder.done:
+                lost = sum(gap.count for gap in recording.gaps)
+                print(
+                    f"{args.out / recording.file}: {recording.samples / recording.rate_hz:.2f} s, "
+                    f"{recording.samples} samples, {lost} of them lost in {len(recording.gaps)} gap(s)"
+                )
     if not recorder.samples:
         raise BridgeError(
             f"{args.port}: no sample of stream {args.stream}; look with: hydroear-bridge hello {args.port}"
@@ -317,10 +341,8 @@ def _endpoint(place: str) -> Endpoint:
 def _simulate(args: argparse.Namespace) -> int:
     if args.at is not None:
         return _serve(args)
-    if args.out == "-" and sys.stdout.isatty():
-        raise UsageError(
-            "bytes would go to the terminal; name a file with --out, or pipe them to: hydroear-bridge sniff -"
-        )
+    if args.out == "-":
+        _refuse_terminal()
     stream = simulate(
         duration_s=10.0 if args.seconds is None else args.seconds,
         rate_hz=args.rate,
@@ -338,6 +360,61 @@ def _simulate(args: argparse.Namespace) -> int:
         out.flush()
     print(f"simulated {sent} frames; {frames_lost} of them, {samples_lost} samples, cannot arrive", file=sys.stderr)
     return 0
+
+
+def _refuse_terminal() -> None:
+    if sys.stdout.isatty():
+        raise UsageError(
+            "bytes would go to the terminal; name a file with --out, or pipe them to: hydroear-bridge sniff -"
+        )
+
+
+def _replay(args: argparse.Namespace) -> int:
+    if args.speed is not None and not (args.at and 0 <= args.speed <= 1e6):
+        raise UsageError(f"speed is {args.speed:g}, expected 0 to 1e+06, with --at")
+    if args.at is None and args.out == "-":
+        _refuse_terminal()
+    link = Link(Faults.parse(args.faults, LINK_FAULTS), args.seed)
+    with _mapped(args.file) as captured:
+        if not any(piece.frame for piece in pieces(captured)):
+            raise BridgeError(f"{args.file}: no frame in {len(captured)} bytes; expected those of a link")
+        if args.at is None:
+            with _open(args.out, "wb") as out:
+                out.write(DELIMITER)
+                for _, data in carried(pieces(captured), link):
+                    out.write(data)
+                out.flush()
+            return 0
+        endpoint = _endpoint(args.at)
+        try:
+            print(f"what was captured waits for a receiver at {endpoint.name}", file=sys.stderr)
+            with contextlib.suppress(KeyboardInterrupt):
+                play(carried(_watched(captured, args), link), endpoint, speed=1.0 if args.speed is None else args.speed)
+        finally:
+            endpoint.close()
+    return 0
+
+
+def _watched(captured: bytes | mmap.mmap, args: argparse.Namespace) -> Iterator[Piece]:
+    """The pieces, with a progress bar."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(captured), unit="B", unit_scale=True, disable=args.quiet) as progress:
+        for piece in pieces(captured):
+            progress.set_postfix_str(f"{piece.due_s:.0f} s", refresh=False)
+            progress.update(piece.end - progress.n)
+            yield piece
+
+
+@contextlib.contextmanager
+def _mapped(name: str) -> Iterator[bytes | mmap.mmap]:
+    """The bytes of a file, however many."""
+    with _open(name, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            yield file.read()  # there is no map of nothing, nor of a pipe
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
 
 
 def _sniff(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hydroear_bridge.device import FRAME_S, Device, Samples, Sound, StoredRecording
 from hydroear_bridge.errors import UsageError
-from hydroear_bridge.faults import Faults, Link
+from hydroear_bridge.faults import Faults, Link, check_seed
 from hydroear_bridge.frames import Capabilities, Frame
 from hydroear_bridge.link import DELIMITER, encode
 
@@ -122,8 +122,7 @@ def check_rate_and_seed(rate_hz: int, seed: int) -> None:
     """Refuse what is out of range with :class:`UsageError`."""
     if not 50 <= rate_hz <= 200000:
         raise UsageError(f"rate is {rate_hz}, expected 50 to 200000")
-    if seed < 0:
-        raise UsageError(f"seed is {seed}, expected at least 0")
+    check_seed(seed)
 
 
 def _send(device: Device, duration_s: float, faults: Faults, seed: int) -> Iterator[Sent]:

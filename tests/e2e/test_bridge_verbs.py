@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import wave
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bridge_tool import BRIDGE, Serving, bridge, recordings
 from hydroear_bridge.simulator import noise
 
-BRIDGE = str(Path(sys.executable).with_name("hydroear-bridge"))
 RATE_HZ = 8000
 SEED = 3
 
@@ -27,39 +26,13 @@ Serve = Callable[..., str]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Start a simulated sensor; gives its port."""
-    running = []
+    with ExitStack() as running:
 
-    def start(place: str, *options: str) -> str:
-        command = [BRIDGE, "simulate", "--at", place, "--rate", str(RATE_HZ), "--seed", str(SEED), *options]
-        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        assert running[-1].stderr is not None
-        return running[-1].stderr.readline().split()[-1]
+        def start(place: str, *options: str) -> str:
+            serving = Serving("simulate", "--at", place, "--rate", RATE_HZ, "--seed", SEED, *options)
+            return running.enter_context(serving).port
 
-    yield start
-    for process in running:
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=10)[1] == ""
-        assert process.returncode == 0
-
-
-def bridge(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([BRIDGE, *arguments], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-def recordings(folder: Path) -> list[tuple[dict[str, Any], NDArray[np.int32]]]:
-    """What is told of each file, and its samples, 24 bits."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        told = json.loads(path.read_text())
-        with wave.open(str(folder / told["file"])) as file:
-            assert (file.getsampwidth(), file.getframerate(), file.getnchannels()) == (3, RATE_HZ, 1)
-            data = np.frombuffer(file.readframes(file.getnframes()), np.uint8).reshape(-1, 3)
-        words = np.zeros((len(data), 4), np.uint8)
-        words[:, 1:] = data
-        found.append((told, words.view("<i4")[:, 0] >> 8))
-    return found
+        yield start
 
 
 def sent(count: int) -> NDArray[np.int64]:
@@ -93,7 +66,7 @@ def test_a_recording_is_what_was_sent_with_zeros_for_what_was_lost(kind: str, se
     assert 0.02 < lost.mean() < 0.5
     assert len(samples) == told["samples"] > 2 * RATE_HZ
     first = told["first_sample_index"]
-    np.testing.assert_array_equal(samples[~lost], sent(first + len(samples))[first:][~lost])
+    np.testing.assert_array_equal(samples[~lost, 0], sent(first + len(samples))[first:][~lost])
     assert not samples[lost].any()
     assert told["device"]["model"] == "hydroear simulator"
     assert told["gains"] == [{"first": 0, "gain_db": 0.0}]
