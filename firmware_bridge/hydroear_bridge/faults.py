@@ -60,6 +60,8 @@ class Faults:
             low, high = _RANGES.get(field.name, (0.0, 1e6))
             if not low <= value <= high:
                 raise UsageError(f"{field.name} is {value:g}, expected {low:g} to {high:g}")
+            if 0.0 < value <= OUTAGES_S.get(field.name, 0.0):
+                raise UsageError(f"{field.name} is {value:g}, expected 0, or more than {OUTAGES_S[field.name]:g}")
 
     @classmethod
     def parse(cls, text: str, allowed: Sequence[str] = ()) -> Self:
@@ -91,6 +93,8 @@ class Faults:
 FAULTS = tuple(field.name for field in fields(Faults))
 LINK_FAULTS = ("loss", "corrupt", "duplicate", "noise", "stall")
 """Those that happen to what was sent."""
+OUTAGES_S = {"cut": 1.0, "reboot": 0.3, "brownout": 1.0}
+"""So long each of them lasts."""
 _PROBABILITY = (0.0, 1.0)
 _RANGES = {
     **dict.fromkeys(LINK_FAULTS, _PROBABILITY),

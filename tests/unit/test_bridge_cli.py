@@ -91,6 +91,7 @@ def test_bytes_without_a_frame_are_a_failure_in_one_line(junk: bytes) -> None:
         (["simulate", "--faults", "corrupt=nan"], "corrupt is nan"),
         (["simulate", "--faults", "rain=1"], "no fault is called 'rain'; there are loss, "),
         (["simulate", "--faults", "loss"], "loss is '', expected a number"),
+        (["simulate", "--faults", "cut=0.5"], "cut is 0.5, expected 0, or more than 1"),
         (["simulate", "--seconds", "0"], "seconds is 0"),
         (["simulate", "--rate", "0"], "rate is 0"),
         (["simulate", "--seed", "-1"], "seed is -1"),
