@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import wave
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -124,46 +123,3 @@ def test_a_sensor_that_is_not_there_is_told_with_those_that_are(serve: Serve, tm
         "record", serve("tcp:0"), "--out", str(tmp_path), "--seconds", "5", "--stream", "9", "--quiet", code=2
     )
     assert "has no stream 9; there is 1" in done.stderr
-
-
-def test_the_nights_of_a_logger_are_fetched_over_a_bad_line_and_forgotten_when_asked(
-    serve: Serve, tmp_path: Path
-) -> None:
-    port = serve("tcp:0", "--recordings", "2", "--faults", "loss=0.02,noise=1e-6")
-    done = bridge("upload", port, "--out", str(tmp_path), "--quiet")
-    assert done.stdout.endswith("2 recording(s) are here\n")
-    for night, stamp in enumerate(("20250101T010000.000Z", "20250102T010000.000Z")):
-        with wave.open(str(tmp_path / f"stream1-{stamp}.wav")) as file:
-            assert (file.getsampwidth(), file.getframerate()) == (2, RATE_HZ)
-            samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-        sound = noise(night)
-        size = RATE_HZ // 50
-        heard = np.concatenate([sound(size) for _ in range(10 * RATE_HZ // size)])
-        np.testing.assert_array_equal(samples, np.floor(heard * 2**15))
-        told = json.loads((tmp_path / f"stream1-{stamp}.json").read_text())
-        assert (told["began"], told["gaps"]) == (f"2025-01-0{night + 1}T01:00:00.000Z", [])
-    assert "nowhere else" in bridge("upload", port, "--out", str(tmp_path), "--erase", "--quiet").stdout
-    assert bridge("upload", port, "--out", str(tmp_path), "--quiet").stdout == "0 recording(s) are here\n"
-
-
-def test_an_upload_goes_on_where_it_was_broken_off_and_takes_nothing_damaged(serve: Serve, tmp_path: Path) -> None:
-    port = serve("tcp:0", "--recordings", "1")
-    bridge("upload", port, "--out", str(tmp_path), "--quiet")
-    (whole,) = tmp_path.glob("*.bin")
-    data = whole.read_bytes()
-    whole.unlink()
-    part = whole.with_name(whole.name + ".part")
-
-    part.write_bytes(b"\xff" + data[1:1000])
-    done = bridge("upload", port, "--out", str(tmp_path), "--erase", "--quiet", code=1)
-    assert "damaged on the way; give the command again" in done.stderr
-    assert not part.exists()
-
-    part.write_bytes(data[: len(data) // 2])
-    capture = bridge("upload", port, "--out", str(tmp_path), "--quiet")
-    assert whole.read_bytes() == data
-    assert "1 recording(s) are here" in capture.stdout
-
-
-def test_a_memory_with_nothing_in_it_is_said_so(serve: Serve, tmp_path: Path) -> None:
-    assert "0 recording(s)" in bridge("upload", serve("tcp:0"), "--out", str(tmp_path), "--quiet").stdout
