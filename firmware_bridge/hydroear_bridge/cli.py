@@ -6,38 +6,57 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
+import mmap
 import os
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from hydroear_bridge import wav
 from hydroear_bridge.conversation import Conversation
-from hydroear_bridge.device import Device
+from hydroear_bridge.device import Device, Sound, StoredRecording
 from hydroear_bridge.endpoint import Endpoint, Server, Terminal
 from hydroear_bridge.errors import BridgeError, UsageError
-from hydroear_bridge.faults import FAULTS, Faults
+from hydroear_bridge.faults import FAULTS, LINK_FAULTS, Faults, Link
 from hydroear_bridge.frames import (
     VERSION,
     Audio,
     Capabilities,
     Frame,
     Hello,
+    Recording,
+    Result,
+    ResultCode,
     SampleFormat,
     Sensor,
     SensorKind,
     SensorUnit,
     Start,
 )
+from hydroear_bridge.link import DELIMITER
+from hydroear_bridge.playback import Piece, carried, pieces
+from hydroear_bridge.player import play
 from hydroear_bridge.ports import BAUD, open_port
-from hydroear_bridge.recorder import Recorder
+from hydroear_bridge.recorder import Recorder, iso
+from hydroear_bridge.recorder import Recording as Written
 from hydroear_bridge.serve import Simulator
 from hydroear_bridge.session import Answer, Silence
-from hydroear_bridge.simulator import check_rate_and_seed, noise, simulate, stored
+from hydroear_bridge.simulator import (
+    FIRST_NIGHT_S,
+    NIGHT_S,
+    check_rate_and_seed,
+    kept,
+    noise,
+    simulate,
+    stored,
+    tape,
+)
 from hydroear_bridge.sniff import Summary, as_json, describe, events
-from hydroear_bridge.upload import erase, fetch, listed, write_wav
+from hydroear_bridge.upload import Contents, erase, fetch, listed, write_wav
 
 _READ_SIZE = 65536
 
@@ -86,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         help="be a simulated sensor, or write its byte stream",
         description="Write the byte stream of a SIMULATED sensor that sends white noise as 16-bit frames of 20 ms, "
         "over a link with faults. The first frame and the last two are spared from faults, so that every loss shows. "
-        "With --at, be a sensor that answers, in real time, until Ctrl-C or for --seconds.",
+        "With --at, be a sensor that answers, in real time, until Ctrl-C or for --seconds, with nights in its memory "
+        "as a logger has.",
     )
     simulated.add_argument(
         "--at",
@@ -96,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     simulated.add_argument("--out", default="-", metavar="FILE", help="file to write; - is standard output (default)")
     simulated.add_argument("--seconds", type=float, metavar="S", help="length (default 10, with --at until Ctrl-C)")
     simulated.add_argument("--rate", type=int, default=16000, metavar="HZ", help="sample rate (default %(default)s)")
+    simulated.add_argument(
+        "--sound", type=Path, metavar="WAV", help="what it hears, over and over (default white noise); one channel"
+    )
     simulated.add_argument(
         "--faults", default="", metavar="NAME=NUMBER,...", help=f"what goes wrong: {', '.join(FAULTS)}; see the README"
     )
@@ -107,9 +130,50 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="nights in its memory, of 10 s each (default %(default)s)",
+        help="nights of white noise in its memory (default %(default)s)",
+    )
+    simulated.add_argument(
+        "--night",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="one more night in its memory: the sound of a WAV file, or bytes of a link as they are; several times",
+    )
+    simulated.add_argument(
+        "--night-seconds",
+        type=float,
+        metavar="S",
+        help=f"length of each of them, but those of bytes (default {NIGHT_S:g} of noise, else the sound's)",
+    )
+    simulated.add_argument(
+        "--first-night",
+        type=_utc_s,
+        default=FIRST_NIGHT_S,
+        metavar="TIME",
+        help="when the first began, one each day, as 2025-01-01T01:00:00Z (default)",
     )
     simulated.set_defaults(func=_simulate)
+
+    replay = verbs.add_parser(
+        "replay",
+        help="play captured bytes as if their device were there",
+        description="Play captured bytes, or the recording of a logger, as if the device were there and heard nobody: "
+        "its samples to the byte, in the time that its own stamps tell, from the moment on at which somebody listens. "
+        "Its HELLO offers no more than is kept so. Without --at it is written as it is, at once.",
+    )
+    replay.add_argument("file", metavar="FILE", help="bytes of record --capture, or a recording of upload")
+    replay.add_argument("--at", metavar="PLACE", help="where it is found: tcp:PORT, or a link to a terminal to make")
+    replay.add_argument("--out", default="-", metavar="FILE", help="file to write; - is standard output (default)")
+    replay.add_argument(
+        "--speed", type=float, metavar="X", help="times as fast (default 1); 0: as fast as the receiver takes it"
+    )
+    replay.add_argument(
+        "--faults", default="", metavar="NAME=NUMBER,...", help=f"what goes wrong: {', '.join(LINK_FAULTS)}"
+    )
+    replay.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same faults (default %(default)s)")
+    replay.add_argument("--quiet", action="store_true", help="no progress bar")
+    replay.set_defaults(func=_replay)
 
     port = argparse.ArgumentParser(add_help=False)
     port.add_argument(
@@ -147,10 +211,12 @@ def _parser() -> argparse.ArgumentParser:
         help="fetch what a logger has recorded",
         description="Fetch what a battery logger has recorded by night, and write it to WAV files with their true "
         "time. What has come stays; the same command goes on where it was broken off. The device forgets nothing "
-        "unless asked to, and then only what is here whole, by its CRC.",
+        "unless asked to, and then only what is here whole, by its CRC. Beside each WAV file a JSON file tells what "
+        "the device is, and every gap with its exact place.",
     )
     upload.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
     upload.add_argument("--erase", action="store_true", help="have the device forget each recording that is here whole")
+    upload.add_argument("--json", action="store_true", help="print a JSON object a recording, with its files and gaps")
     upload.add_argument("--quiet", action="store_true", help="no progress bar")
     upload.set_defaults(func=_upload)
     return parser
@@ -173,14 +239,42 @@ def _upload(args: argparse.Namespace) -> int:
             path = args.out / f"{hello.uid.hex() or 'device'}-{entry.recording}.bin"
             with tqdm(total=entry.size, unit="B", unit_scale=True, desc=path.stem, disable=args.quiet) as progress:
                 fetch(conversation, entry, path, progress.update)
-            for written in write_wav(path, entry):
-                print(
-                    f"{args.out / written.file}: {written.samples / written.rate_hz:.2f} s, {written.samples} samples"
-                )
+            contents = write_wav(path, entry)
             if args.erase:
                 erase(conversation, entry)
-    print(f"{len(entries)} recording(s) are here" + (" and nowhere else" if args.erase and entries else ""))
+            _tell_uploaded(path, entry, contents, args)
+    if not args.json:
+        print(f"{len(entries)} recording(s) are here" + (" and nowhere else" if args.erase and entries else ""))
     return 0
+
+
+def _tell_uploaded(path: Path, entry: Recording, contents: Contents, args: argparse.Namespace) -> None:
+    if args.json:
+        told = {
+            "recording": entry.recording,
+            "file": path.name,
+            "size": entry.size,
+            "crc32": f"{entry.crc32:08x}",
+            "start": None if entry.start_utc_us is None else iso(1e-6 * entry.start_utc_us),
+            "duration_s": entry.duration_ms / 1000,
+            "erased": args.erase,
+            **asdict(contents),
+        }
+        print(json.dumps(told), flush=True)
+        return
+    for written in contents.files:
+        _tell_written(args.out, written)
+    if contents.bad_frames or not contents.files:
+        samples = "" if contents.files else ", no samples"
+        print(f"{path}: {contents.bad_frames} bad frame(s){samples}; look with: hydroear-bridge sniff {path}")
+
+
+def _tell_written(folder: Path, written: Written) -> None:
+    lost = sum(gap.count for gap in written.gaps)
+    print(
+        f"{folder / written.file}: {written.samples / written.rate_hz:.2f} s, {written.samples} samples, "
+        f"{lost} of them lost in {len(written.gaps)} gap(s)"
+    )
 
 
 def _hello(args: argparse.Namespace) -> int:
@@ -226,12 +320,8 @@ def _record(args: argparse.Namespace) -> int:
                 _listen(conversation, recorder, args)
         finally:
             recorder.close()
-    for recording in recorder.done:
-        lost = sum(gap.count for gap in recording.gaps)
-        print(
-            f"{args.out / recording.file}: {recording.samples / recording.rate_hz:.2f} s, {recording.samples} samples, "
-            f"{lost} of them lost in {len(recording.gaps)} gap(s)"
-        )
+            for written in recorder.done:
+                _tell_written(args.out, written)
     if not recorder.samples:
         raise BridgeError(
             f"{args.port}: no sample of stream {args.stream}; look with: hydroear-bridge hello {args.port}"
@@ -256,8 +346,8 @@ def _listen(conversation: Conversation, recorder: Recorder, args: argparse.Names
                     session.subscribe(args.stream, _start(hello, args), now_s)
                 case Frame(body=Audio(), device_time_us=device_us):
                     taken_s = session.clock.time_s(device_us)
-                case Answer(request=Start(), granted=False, result=result) if result is not None:
-                    raise BridgeError(f"{args.port}: refused to start stream {args.stream}: {result.code!s}")
+                case Answer(request=Start(), granted=False, result=Result(code=code)) if code != ResultCode.BUSY:
+                    raise BridgeError(f"{args.port}: does not start stream {args.stream}: {happening.said}")
                 case Silence(duration_s=silent_s):
                     raise BridgeError(f"{args.port}: silent for {silent_s:.0f} s; check its cable and its supply")
             recorder.take(happening, None if taken_s is None else time.time() - now_s + taken_s)
@@ -284,16 +374,15 @@ def _start(hello: Hello, args: argparse.Namespace) -> Start:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    check_rate_and_seed(args.rate, args.seed)
     faults = Faults.parse(args.faults)
     device = Device(
-        noise(args.seed),
+        _sound(args),
         rate_hz=args.rate,
         boot_id=args.seed % 2**32,
         ppm=faults.drift,
         late_hello_s=faults.late_hello,
         floods_log=faults.flood > 0.0,
-        recordings=[stored(night, args.rate) for night in range(args.recordings)],
+        recordings=[_night(number, file, args) for number, file in enumerate([None] * args.recordings + args.night)],
     )
     endpoint = _endpoint(args.at)
     try:
@@ -303,6 +392,34 @@ def _serve(args: argparse.Namespace) -> int:
     finally:
         endpoint.close()
     return 0
+
+
+def _sound(args: argparse.Namespace) -> Sound:
+    check_rate_and_seed(args.rate, args.seed)
+    return noise(args.seed) if args.sound is None else tape(wav.read(args.sound, args.rate))
+
+
+def _night(number: int, file: Path | None, args: argparse.Namespace) -> StoredRecording:
+    sound, length_s = None, NIGHT_S
+    if file is not None:
+        with _open(str(file), "rb") as opened:
+            data = opened.read()
+        if not data.startswith(b"RIFF"):
+            return kept(number, data, first_utc_s=args.first_night)
+        samples = wav.read(file, args.rate)
+        sound, length_s = tape(samples), len(samples) / args.rate
+    if args.night_seconds is not None:
+        length_s = args.night_seconds
+    return stored(number, args.rate, sound=sound, duration_s=length_s, first_utc_s=args.first_night)
+
+
+def _utc_s(text: str) -> float:
+    """A time, UTC unless it says otherwise, in seconds since 1970."""
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected one as 2025-01-01T01:00:00Z") from None
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
 
 
 def _endpoint(place: str) -> Endpoint:
@@ -317,13 +434,12 @@ def _endpoint(place: str) -> Endpoint:
 def _simulate(args: argparse.Namespace) -> int:
     if args.at is not None:
         return _serve(args)
-    if args.out == "-" and sys.stdout.isatty():
-        raise UsageError(
-            "bytes would go to the terminal; name a file with --out, or pipe them to: hydroear-bridge sniff -"
-        )
+    if args.out == "-":
+        _refuse_terminal()
     stream = simulate(
         duration_s=10.0 if args.seconds is None else args.seconds,
         rate_hz=args.rate,
+        sound=_sound(args),
         faults=Faults.parse(args.faults),
         seed=args.seed,
     )
@@ -338,6 +454,61 @@ def _simulate(args: argparse.Namespace) -> int:
         out.flush()
     print(f"simulated {sent} frames; {frames_lost} of them, {samples_lost} samples, cannot arrive", file=sys.stderr)
     return 0
+
+
+def _refuse_terminal() -> None:
+    if sys.stdout.isatty():
+        raise UsageError(
+            "bytes would go to the terminal; name a file with --out, or pipe them to: hydroear-bridge sniff -"
+        )
+
+
+def _replay(args: argparse.Namespace) -> int:
+    if args.speed is not None and not (args.at and 0 <= args.speed <= 1e6):
+        raise UsageError(f"speed is {args.speed:g}, expected 0 to 1e+06, with --at")
+    if args.at is None and args.out == "-":
+        _refuse_terminal()
+    link = Link(Faults.parse(args.faults, LINK_FAULTS), args.seed)
+    with _mapped(args.file) as captured:
+        if not any(piece.frame for piece in pieces(captured)):
+            raise BridgeError(f"{args.file}: no frame in {len(captured)} bytes; expected those of a link")
+        if args.at is None:
+            with _open(args.out, "wb") as out:
+                out.write(DELIMITER)
+                for _, data in carried(pieces(captured), link):
+                    out.write(data)
+                out.flush()
+            return 0
+        endpoint = _endpoint(args.at)
+        try:
+            print(f"what was captured waits for a receiver at {endpoint.name}", file=sys.stderr)
+            with contextlib.suppress(KeyboardInterrupt):
+                play(carried(_watched(captured, args), link), endpoint, speed=1.0 if args.speed is None else args.speed)
+        finally:
+            endpoint.close()
+    return 0
+
+
+def _watched(captured: bytes | mmap.mmap, args: argparse.Namespace) -> Iterator[Piece]:
+    """The pieces, with a progress bar."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(captured), unit="B", unit_scale=True, disable=args.quiet) as progress:
+        for piece in pieces(captured):
+            progress.set_postfix_str(f"{piece.due_s:.0f} s", refresh=False)
+            progress.update(piece.end - progress.n)
+            yield piece
+
+
+@contextlib.contextmanager
+def _mapped(name: str) -> Iterator[bytes | mmap.mmap]:
+    """The bytes of a file, however many."""
+    with _open(name, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            yield file.read()  # there is no map of nothing, nor of a pipe
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
 
 
 def _sniff(args: argparse.Namespace) -> int:

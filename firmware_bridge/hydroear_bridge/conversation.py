@@ -71,8 +71,8 @@ class Conversation:
                 self._capture.write(data)
             yield from session.receive(data, now_s)
 
-    def ask(self, request: Request) -> Iterator[Frame]:
-        """Ask something of the device; the frames that come until it has answered.
+    def ask(self, request: Request) -> Iterator[Frame | Answer]:
+        """Ask something of the device; the frames that come until it has answered, and the answer.
 
         Raises
         ------
@@ -83,9 +83,8 @@ class Conversation:
         for happening in self.listen(math.inf):
             if isinstance(happening, Answer) and happening.number == number:
                 if not happening.granted:
-                    result = happening.result
-                    said = "no answer" if result is None else f"refused: {getattr(result.code, 'name', result.code)}"
-                    raise BridgeError(f"{self._port.name}: {request.TYPE.name}: {said}")
+                    raise BridgeError(f"{self._port.name}: {request.TYPE.name}: {happening.said}")
+                yield happening
                 return
             if isinstance(happening, Frame):
                 yield happening

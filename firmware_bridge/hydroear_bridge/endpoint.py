@@ -15,6 +15,8 @@ from pathlib import Path
 from hydroear_bridge.errors import UsageError
 
 _READ_SIZE = 65536
+_ROOM_S = 0.005
+"""So soon a receiver that has taken all it could is offered more."""
 
 
 class Endpoint(ABC):
@@ -39,6 +41,28 @@ class Endpoint(ABC):
 
         Nobody hears what is sent while nobody listens.
         """
+
+    def deliver(self, data: bytes) -> None:
+        """Send bytes however long the receiver takes, unless it leaves; what it says meanwhile is not heard."""
+        while data and self.connected:
+            sent = self._send(data)
+            data = data[sent:]
+            self.exchange(b"", time.monotonic() + (0.0 if sent else _ROOM_S))
+
+    def finish(self, until_s: float) -> None:
+        """Hang up when the receiver has taken what was sent, at the latest at a monotonic time."""
+        self._end()
+        while self.connected and time.monotonic() < until_s:
+            self.exchange(b"", min(until_s, time.monotonic() + _ROOM_S))
+        self.close()
+
+    @abstractmethod
+    def _send(self, data: bytes) -> int:
+        """Send bytes without waiting; give how many were taken."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Let the receiver know that nothing follows."""
 
     @abstractmethod
     def cut(self) -> None:
@@ -87,6 +111,15 @@ class Terminal(Endpoint):
             with suppress(OSError):
                 return os.read(self._descriptor, _READ_SIZE)
         return b""
+
+    def _send(self, data: bytes) -> int:
+        assert self._descriptor is not None
+        with suppress(OSError):  # full, or closed a moment ago
+            return os.write(self._descriptor, data)
+        return 0
+
+    def _end(self) -> None:
+        pass
 
     def cut(self) -> None:
         if self._descriptor is not None:
@@ -155,6 +188,17 @@ class Server(Endpoint):
         except OSError:
             self._hang_up()
         return b""
+
+    def _send(self, data: bytes) -> int:
+        assert self._connection is not None
+        with suppress(OSError):  # full, or closed a moment ago
+            return self._connection.send(data, socket.MSG_DONTWAIT)
+        return 0
+
+    def _end(self) -> None:
+        with suppress(OSError):
+            if self._connection is not None:
+                self._connection.shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
         self._hang_up()

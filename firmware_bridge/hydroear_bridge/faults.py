@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -59,22 +60,29 @@ class Faults:
             low, high = _RANGES.get(field.name, (0.0, 1e6))
             if not low <= value <= high:
                 raise UsageError(f"{field.name} is {value:g}, expected {low:g} to {high:g}")
+            if 0.0 < value <= OUTAGES_S.get(field.name, 0.0):
+                raise UsageError(f"{field.name} is {value:g}, expected 0, or more than {OUTAGES_S[field.name]:g}")
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, allowed: Sequence[str] = ()) -> Self:
         """Read ``name=number`` with commas between them.
+
+        Parameters
+        ----------
+        allowed
+            Names that there may be; by default all.
 
         Raises
         ------
         UsageError
             If a name is unknown, or a number is none or out of range.
         """
-        values = {}
+        values, allowed = {}, allowed or FAULTS
         for part in filter(None, text.split(",")):
             name, _, number = part.partition("=")
             name = name.strip().replace("-", "_")
-            if name not in FAULTS:
-                raise UsageError(f"no fault is called {name!r}; there are {', '.join(FAULTS)}")
+            if name not in allowed:
+                raise UsageError(f"no fault is called {name!r}; there are {', '.join(allowed)}")
             try:
                 values[name] = float(number)
             except ValueError:
@@ -83,19 +91,25 @@ class Faults:
 
 
 FAULTS = tuple(field.name for field in fields(Faults))
+LINK_FAULTS = ("loss", "corrupt", "duplicate", "noise", "stall")
+"""Those that happen to what was sent."""
+OUTAGES_S = {"cut": 1.0, "reboot": 0.3, "brownout": 1.0}
+"""So long each of them lasts."""
 _PROBABILITY = (0.0, 1.0)
 _RANGES = {
-    "loss": _PROBABILITY,
-    "corrupt": _PROBABILITY,
-    "duplicate": _PROBABILITY,
-    "noise": _PROBABILITY,
-    "stall": _PROBABILITY,
+    **dict.fromkeys(LINK_FAULTS, _PROBABILITY),
     "drift": (-1e4, 1e4),
     "flood": _PROBABILITY,
 }
 
 STALL_S = 0.2
 _NONE = Faults()
+
+
+def check_seed(seed: int) -> None:
+    """Refuse one that is below 0 with :class:`UsageError`."""
+    if seed < 0:
+        raise UsageError(f"seed is {seed}, expected at least 0")
 
 
 class Link:
@@ -107,9 +121,15 @@ class Link:
         What goes wrong on it.
     seed
         Same seed, same chances, at least 0.
+
+    Raises
+    ------
+    UsageError
+        If the seed is out of range.
     """
 
     def __init__(self, faults: Faults, seed: int) -> None:
+        check_seed(seed)
         self._faults = faults
         self._chances = np.random.default_rng([seed, 1])
         self._run_together = False

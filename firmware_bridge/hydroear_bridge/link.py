@@ -42,13 +42,13 @@ def encode(frame: Frame) -> bytes:
     return stuffed + DELIMITER
 
 
-def decode(stuffed: bytes) -> Frame:
-    """Frame of the wire bytes between two delimiters.
+def unstuff(stuffed: bytes) -> bytes:
+    """Header and payload of the wire bytes between two delimiters.
 
     Raises
     ------
     FrameError
-        If the bytes are damaged, or the frame is not of this version.
+        If the bytes are damaged.
     BridgeError
         If the package cobs is not installed.
     """
@@ -62,6 +62,20 @@ def decode(stuffed: bytes) -> Frame:
     data, crc = plain[:-CRC_SIZE], plain[-CRC_SIZE:]
     if int.from_bytes(crc, "little") != zlib.crc32(data):
         raise FrameError("checksum does not match", stuffed)
+    return data
+
+
+def decode(stuffed: bytes) -> Frame:
+    """Frame of the wire bytes between two delimiters.
+
+    Raises
+    ------
+    FrameError
+        If the bytes are damaged, or the frame is not of this version.
+    BridgeError
+        If the package cobs is not installed.
+    """
+    data = unstuff(stuffed)
     try:
         return Frame.from_bytes(data)
     except FrameError as error:

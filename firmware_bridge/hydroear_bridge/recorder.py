@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import wave
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hydroear_bridge.account import Restart, SamplesLost
+from hydroear_bridge.disk import writing
 from hydroear_bridge.errors import BridgeError
 from hydroear_bridge.frames import Audio, AudioFlags, Frame, Hello, SampleFormat
 from hydroear_bridge.session import Happening
+from hydroear_bridge.wav import MAX_DATA, WavFile
 
+STOPPED_S, STOPPED_SHARE = 0.05, 1e-3
+"""Device time without samples is a stop if it is beyond this and this share of it: no crystal is off by more."""
 _ZEROS = 65536
 
 
@@ -41,8 +45,8 @@ class Recording:
     ----------
     file
         Its name.
-    began
-        UTC of its first sample by this machine's clock, ISO 8601; None while the device's clock is not known.
+    began, ended
+        UTC of its first sample and behind its last, ISO 8601; None while the device's clock is not known.
     rate_hz
         Nominal sample rate.
     first_sample_index
@@ -55,6 +59,7 @@ class Recording:
 
     file: str
     began: str | None
+    ended: str | None
     stream: int
     rate_hz: float
     sample_format: str
@@ -69,7 +74,8 @@ class Recording:
 class Recorder:
     """Writes one stream to WAV files; lost samples are zeros, and listed.
 
-    A file ends where the device boots, or sends in another way. The metadata is written when it ends.
+    A file ends where the device boots, was stopped, or sends in another way, and before it is longer than a WAV file
+    can be. The metadata is written when it ends.
 
     Parameters
     ----------
@@ -77,14 +83,23 @@ class Recorder:
         Where the files go; made if need be.
     stream
         Stream of the sensor.
+    prefix
+        What the names of the files begin with. Those that tell no time end in a number; without a prefix behind the
+        time at which they were written.
+
+    Attributes
+    ----------
+    done
+        The files, also the one that is open.
     """
 
-    def __init__(self, folder: Path, stream: int) -> None:
+    def __init__(self, folder: Path, stream: int, prefix: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._stream = folder, stream
+        self._folder, self._stream, self._prefix = folder, stream, prefix
         self._hello: Hello | None = None
-        self._wav: wave.Wave_write | None = None
+        self._wav: WavFile | None = None
         self._form: tuple[int, SampleFormat, int] | None = None
+        self._mark: tuple[int, float] = (0, 0.0)
         self.done: list[Recording] = []
         self._lost: list[SamplesLost] = []
 
@@ -109,57 +124,70 @@ class Recorder:
             case Frame(body=Hello() as hello):
                 self._hello = hello
             case Frame(body=Audio() as audio, stream=self._stream):
-                self._hear(audio, utc_s)
+                self._hear(audio, 1e-6 * happening.device_time_us, utc_s)
+
+    def discard(self) -> None:
+        """Remove all files, which could not be written."""
+        for recording in self.done:
+            path = self._folder / recording.file
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
 
     def close(self) -> None:
         """End the file, if one is open; harmless twice."""
         self._lost.clear()
         if self._wav is None:
             return
-        self._wav.close()
-        self._wav = None
+        wav, self._wav = self._wav, None
+        self.done[-1].samples = wav.length  # fewer than were heard, if the disk is full
+        wav.close()
         told = asdict(self.done[-1]) | {"device": None if self._hello is None else _device(self._hello, self._stream)}
-        path = self._folder / self.done[-1].file
-        path.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n")
+        path = (self._folder / self.done[-1].file).with_suffix(".json")
+        with writing(path):
+            path.write_text(json.dumps(told, indent=2) + "\n")
 
     @property
     def samples(self) -> int:
         """Samples in all files, of each channel."""
         return sum(recording.samples for recording in self.done)
 
-    def _hear(self, audio: Audio, utc_s: float | None) -> None:
+    def _hear(self, audio: Audio, device_s: float, utc_s: float | None) -> None:
         form = (audio.rate_millihz, audio.sample_format, audio.channels)
-        if self._wav is None or form != self._form:
+        step = audio.channels * audio.sample_format.width
+        index, due_s = self._mark
+        passed_s = device_s - due_s
+        stopped = passed_s - (audio.sample_index - index) / audio.rate_hz > STOPPED_S + STOPPED_SHARE * passed_s
+        missing = sum(lost.count for lost in self._lost)
+        too_long = self._wav is not None and self._wav.size + step * missing + len(audio.data) > MAX_DATA
+        if self._wav is None or form != self._form or stopped or too_long:
             self.close()
             self._form = form
             self._open(audio, utc_s)
         assert self._wav is not None
+        self._mark = (audio.end_index, device_s + audio.count / audio.rate_hz)
         recording = self.done[-1]
         for lost in self._lost:
             recording.gaps.append(Gap(recording.samples, lost.count, lost.place))
             recording.samples += lost.count
-            self._write_zeros(lost.count * audio.channels * audio.sample_format.width)
+            self._write_zeros(step * lost.count)
         self._lost.clear()
         if not recording.gains or recording.gains[-1].gain_db != audio.gain_centidb / 100:
             recording.gains.append(Gain(recording.samples, audio.gain_centidb / 100))
         recording.clipped_frames += AudioFlags.CLIPPED in audio.flags
         recording.samples += audio.count
-        self._wav.writeframesraw(audio.data)
+        recording.ended = None if utc_s is None else iso(utc_s + audio.count / audio.rate_hz)
+        self._wav.write(audio.data)
 
     def _open(self, audio: Audio, utc_s: float | None) -> None:
         if audio.sample_format == SampleFormat.FLOAT32:
             raise BridgeError("the device sends float32, which is not recorded; have it send integers")
-        began = None if utc_s is None else datetime.fromtimestamp(utc_s, UTC)
-        stamp = (began or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-        path = self._folder / f"stream{self._stream}-{stamp}.wav"
-        self._wav = wave.open(str(path), "wb")  # noqa: SIM115 - open as long as the recording goes on
-        self._wav.setnchannels(audio.channels)
-        self._wav.setsampwidth(audio.sample_format.width)
-        self._wav.setframerate(round(audio.rate_hz))
+        path = self._folder / f"{self._prefix}stream{self._stream}-{self._stamp(utc_s)}.wav"
+        self._wav = WavFile(path, rate_hz=audio.rate_hz, channels=audio.channels, width=audio.sample_format.width)
         self.done.append(
             Recording(
                 file=path.name,
-                began=None if began is None else began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                began=None if utc_s is None else iso(utc_s),
+                ended=None,
                 stream=self._stream,
                 rate_hz=audio.rate_hz,
                 sample_format=audio.sample_format.name.lower(),
@@ -168,11 +196,23 @@ class Recorder:
             )
         )
 
+    def _stamp(self, utc_s: float | None) -> str:
+        """What tells a file from others of its stream."""
+        if utc_s is not None:
+            return iso(utc_s).replace("-", "").replace(":", "")
+        number = str(len(self.done) + 1)
+        return number if self._prefix else f"{iso(time.time()).replace('-', '').replace(':', '')}-{number}"
+
     def _write_zeros(self, size: int) -> None:
         assert self._wav is not None
         while size > 0:
-            self._wav.writeframesraw(bytes(min(size, _ZEROS)))
+            self._wav.write(bytes(min(size, _ZEROS)))
             size -= _ZEROS
+
+
+def iso(utc_s: float) -> str:
+    """A time of day, to the millisecond."""
+    return datetime.fromtimestamp(round(utc_s, 3), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _device(hello: Hello, stream: int) -> dict[str, object]:

@@ -11,14 +11,11 @@ import numpy as np
 
 from hydroear_bridge.device import Device
 from hydroear_bridge.endpoint import Endpoint
-from hydroear_bridge.faults import Faults, Link
+from hydroear_bridge.faults import OUTAGES_S, Faults, Link
 from hydroear_bridge.frames import EventCode, Frame, ResetCause
 from hydroear_bridge.link import DELIMITER, encode
 
 STEP_S = 0.005
-CUT_S = 1.0
-REBOOT_S = 0.3
-BROWNOUT_S = 1.0
 LOW_BATTERY_MV = 2900
 LATE_FRAMES = 20
 """So many frames that were on the way when a connection was cut come out of order behind the next one."""
@@ -71,7 +68,8 @@ class Simulator:
 
     def _say(self, frames: list[Frame], now_s: float) -> None:
         for frame in frames:
-            wire = encode(frame)
+            # After a boot the delimiter ends whatever the line carried before.
+            wire = DELIMITER + encode(frame) if frame.sequence == 0 else encode(frame)
             self._late.append(wire)
             self._down.send(wire, now_s)
 
@@ -93,11 +91,11 @@ class Simulator:
         faults = self._faults
         due: list[tuple[float, float, _Mishap]] = [
             (began_s + faults.cut, faults.cut, self._cut),
-            (began_s + faults.cut + CUT_S, faults.cut, self._mend),
+            (began_s + faults.cut + OUTAGES_S["cut"], faults.cut, self._mend),
             (began_s + faults.reboot, faults.reboot, self._fail),
-            (began_s + faults.reboot + REBOOT_S, faults.reboot, self._reboot),
+            (began_s + faults.reboot + OUTAGES_S["reboot"], faults.reboot, self._reboot),
             (began_s + faults.brownout, faults.brownout, self._brown_out),
-            (began_s + faults.brownout + BROWNOUT_S, faults.brownout, self._recover),
+            (began_s + faults.brownout + OUTAGES_S["brownout"], faults.brownout, self._recover),
             (began_s + faults.tamper, faults.tamper and math.inf, self._tamper),
             (began_s + faults.ingress, faults.ingress and math.inf, self._leak_in),
         ]
@@ -123,8 +121,8 @@ class Simulator:
     def _brown_out(self, now_s: float) -> None:
         self._say(self._device.happen(EventCode.LOW_BATTERY, now_s, value=LOW_BATTERY_MV), now_s)
         self._device.lose_power()
-        self._waiting += self._down.arrived(now_s)
-        self._waiting = self._waiting[: len(self._waiting) - len(self._late[-1]) // 2]
+        report = self._late[-1]
+        self._waiting += self._down.arrived(now_s) + report[: len(report) // 2]
 
     def _recover(self, now_s: float) -> None:
         self._device.boot(now_s, ResetCause.BROWN_OUT)

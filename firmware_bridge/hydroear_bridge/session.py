@@ -74,6 +74,14 @@ class Answer:
         """Whether the device has done it."""
         return self.result is not None and self.result.code == ResultCode.OK
 
+    @property
+    def said(self) -> str:
+        """What the device says, in a word or two."""
+        if self.result is None:
+            return "no answer"
+        code = self.result.code
+        return ResultCode(code).name.lower().replace("_", " ") if code in list(ResultCode) else f"code {code}"
+
 
 @dataclass(frozen=True)
 class Silence:

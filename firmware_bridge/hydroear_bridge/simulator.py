@@ -9,13 +9,15 @@ import numpy as np
 
 from hydroear_bridge.device import FRAME_S, Device, Samples, Sound, StoredRecording
 from hydroear_bridge.errors import UsageError
-from hydroear_bridge.faults import Faults, Link
-from hydroear_bridge.frames import Capabilities, Frame
+from hydroear_bridge.faults import Faults, Link, check_seed
+from hydroear_bridge.frames import Audio, Capabilities, Frame
 from hydroear_bridge.link import DELIMITER, encode
+from hydroear_bridge.playback import pieces
 
 NOISE_RMS = 0.1
 """Level of the noise, full scale 1: peaks stay well below clipping."""
 NIGHT_S = 10.0
+DAY_S = 86_400
 FIRST_NIGHT_S = 1_735_693_200
 """2025-01-01T01:00:00Z."""
 
@@ -111,19 +113,46 @@ def simulate(
     return _send(device, duration_s, faults, seed)
 
 
-def stored(night: int, rate_hz: int) -> StoredRecording:
-    """What a logger recorded in a night, as an hour past midnight: the same noise as :func:`simulate` sends."""
-    data = b"".join(sent.wire for sent in simulate(duration_s=NIGHT_S, rate_hz=rate_hz, seed=night))
-    start_s = FIRST_NIGHT_S + night * 86_400
-    return StoredRecording(data, start_utc_us=1_000_000 * start_s, duration_ms=round(1000 * NIGHT_S))
+def stored(
+    night: int,
+    rate_hz: int,
+    *,
+    sound: Sound | None = None,
+    duration_s: float = NIGHT_S,
+    first_utc_s: float = FIRST_NIGHT_S,
+) -> StoredRecording:
+    """What a logger recorded in a night, in 16 bits, from the same time of day on: as :func:`simulate` sends it.
+
+    Parameters
+    ----------
+    night
+        Its number, 0 for the first.
+    sound
+        What it heard; by default noise of its own.
+    first_utc_s
+        When the first night's recording began, in seconds since 1970-01-01T00:00:00Z.
+    """
+    sent = list(simulate(duration_s=duration_s, rate_hz=rate_hz, sound=sound, seed=night))
+    samples = sum(one.frame.body.count for one in sent if isinstance(one.frame.body, Audio))
+    return StoredRecording(
+        b"".join(one.wire for one in sent),
+        start_utc_us=round(1e6 * (first_utc_s + night * DAY_S)),
+        duration_ms=round(1000 * samples / rate_hz),
+    )
+
+
+def kept(night: int, data: bytes, *, first_utc_s: float = FIRST_NIGHT_S) -> StoredRecording:
+    """Bytes of a link, however damaged, as what a logger recorded in a night."""
+    length_s = max((piece.due_s for piece in pieces(data)), default=0.0)
+    start_utc_us = round(1e6 * (first_utc_s + night * DAY_S))
+    return StoredRecording(data, start_utc_us=start_utc_us, duration_ms=round(1000 * length_s))
 
 
 def check_rate_and_seed(rate_hz: int, seed: int) -> None:
     """Refuse what is out of range with :class:`UsageError`."""
     if not 50 <= rate_hz <= 200000:
         raise UsageError(f"rate is {rate_hz}, expected 50 to 200000")
-    if seed < 0:
-        raise UsageError(f"seed is {seed}, expected at least 0")
+    check_seed(seed)
 
 
 def _send(device: Device, duration_s: float, faults: Faults, seed: int) -> Iterator[Sent]:

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from hydroear_bridge.account import Restart, SamplesLost
 from hydroear_bridge.conversation import Conversation
+from hydroear_bridge.disk import appear, writing
 from hydroear_bridge.errors import BridgeError
-from hydroear_bridge.frames import Audio, Frame, RecData, RecErase, RecList, Recording, RecordingState, RecRead
+from hydroear_bridge.frames import (
+    Audio,
+    Frame,
+    Hello,
+    RecData,
+    RecErase,
+    RecList,
+    Recording,
+    RecordingState,
+    RecRead,
+    Result,
+)
+from hydroear_bridge.link import BadFrame
 from hydroear_bridge.recorder import Recorder
 from hydroear_bridge.recorder import Recording as Written
-from hydroear_bridge.session import Happening, Session
+from hydroear_bridge.session import Answer, Happening, Session
 
 FRUITLESS = 3
-"""So many reads in a row that bring nothing end an upload."""
+"""So many reads in a row that bring nothing end an upload, and so many lists that are not whole."""
+READ_SIZE = 65536
+"""So many bytes are asked for at a time: what follows a lost piece has to come again. A choice."""
 _CHUNK = 1 << 20
 
 
@@ -24,13 +41,17 @@ def listed(conversation: Conversation) -> list[Recording]:
     Raises
     ------
     BridgeError
-        If it does not say.
+        If it does not say, or what it says does not arrive.
     """
     found: dict[int, Recording] = {}
-    for frame in conversation.ask(RecList()):
-        if isinstance(frame.body, RecList):
-            found |= {entry.recording: entry for entry in frame.body.recordings}
-    return [found[number] for number in sorted(found) if found[number].state == RecordingState.FINISHED]
+    for _ in range(FRUITLESS):
+        for told in conversation.ask(RecList()):
+            match told:
+                case Frame(body=RecList(recordings=recordings)):
+                    found |= {entry.recording: entry for entry in recordings}
+                case Answer(result=Result(value=count)) if count == len(found):
+                    return [found[n] for n in sorted(found) if found[n].state == RecordingState.FINISHED]
+    raise BridgeError(f"only {len(found)} entries of the list of recordings arrive; look at the line with: record")
 
 
 def fetch(
@@ -52,21 +73,22 @@ def fetch(
     Raises
     ------
     BridgeError
-        If nothing comes any more, or what has come is not what the device has.
+        If nothing comes any more, what has come is not what the device has, or the disk does not take it.
     """
     if path.exists() and _is_right(path, entry):
         progress(entry.size)
         return
     part = path.with_name(path.name + ".part")
-    with part.open("ab") as file:
+    with writing(part), part.open("ab") as file:
         if file.tell() > entry.size:
             file.truncate(0)
         progress(file.tell())
         fruitless = 0
         while file.tell() < entry.size:
             before = file.tell()
-            for frame in conversation.ask(RecRead(recording=entry.recording, offset=before)):
-                data = frame.body
+            length = min(READ_SIZE, entry.size - before)
+            for told in conversation.ask(RecRead(recording=entry.recording, offset=before, length=length)):
+                data = told.body if isinstance(told, Frame) else None
                 # Behind a lost piece the rest is of no use yet: it is asked for again.
                 if isinstance(data, RecData) and (data.recording, data.offset) == (entry.recording, file.tell()):
                     file.write(data.data)
@@ -78,7 +100,8 @@ def fetch(
     if not _is_right(part, entry):
         part.unlink()
         raise BridgeError(f"recording {entry.recording}: was damaged on the way; give the command again")
-    part.rename(path)
+    with writing(path):
+        appear(part, path)
 
 
 def erase(conversation: Conversation, entry: Recording) -> None:
@@ -87,37 +110,75 @@ def erase(conversation: Conversation, entry: Recording) -> None:
         pass
 
 
-def write_wav(path: Path, entry: Recording) -> list[Written]:
-    """Write the samples of a fetched recording to WAV files beside it, with their true time.
+@dataclass(frozen=True)
+class Contents:
+    """What is in a recording.
+
+    Attributes
+    ----------
+    files
+        The WAV files that its samples are in now.
+    bad_frames
+        Pieces of it that are no frame.
+    """
+
+    files: list[Written]
+    bad_frames: int
+
+
+def write_wav(path: Path, entry: Recording) -> Contents:
+    """Write the samples of a fetched recording to WAV files beside it, with their true time where that is known.
+
+    The device tells when the first sample was taken, and its clock when the others were, until it boots within.
 
     Raises
     ------
     BridgeError
-        If they are none that WAV files hold.
+        If they are none that WAV files hold, or the disk does not take them. No files are left then.
     """
     session = Session(0.0)
     recorders: dict[int, Recorder] = {}
-    first_us: int | None = None
-    held: list[Happening] = []
+    hello: Frame | None = None
+    # UTC at which the device's clock was 0, in s; None if nobody knows.
+    booted_s: float | None = None
+    bad_frames = samples = 0
     try:
         for happening in (one for data in _chunks(path) for one in session.receive(data, 0.0)):
             utc_s = None
-            if isinstance(happening, Frame) and isinstance(happening.body, Audio):
-                first_us = happening.device_time_us if first_us is None else first_us
-                if entry.start_utc_us is not None:
-                    utc_s = 1e-6 * (entry.start_utc_us + happening.device_time_us - first_us)
-                if happening.stream not in recorders:
-                    recorders[happening.stream] = Recorder(path.parent, happening.stream)
-                    for earlier in held:
-                        recorders[happening.stream].take(earlier, None)
-            elif not recorders:
-                held.append(happening)
+            match happening:
+                case BadFrame():
+                    bad_frames += 1
+                case Restart():
+                    booted_s = None
+                case Frame(body=Hello()):
+                    hello = happening
+                case Frame(body=Audio(), device_time_us=device_us):
+                    if not samples and entry.start_utc_us is not None:
+                        booted_s = 1e-6 * (entry.start_utc_us - device_us)
+                    samples += 1
+                    utc_s = None if booted_s is None else booted_s + 1e-6 * device_us
+            stream = _stream(happening)
+            if stream is not None and stream not in recorders:
+                recorders[stream] = Recorder(path.parent, stream, prefix=f"{path.stem}-")
+                if hello is not None:
+                    recorders[stream].take(hello, None)
             for recorder in recorders.values():
                 recorder.take(happening, utc_s)
-    finally:
         for recorder in recorders.values():
             recorder.close()
-    return [written for recorder in recorders.values() for written in recorder.done]
+    except BridgeError:
+        for recorder in recorders.values():
+            recorder.discard()
+        raise
+    return Contents([written for recorder in recorders.values() for written in recorder.done], bad_frames)
+
+
+def _stream(happening: Happening) -> int | None:
+    """Whose samples it is about."""
+    match happening:
+        case SamplesLost(stream=stream) | Frame(body=Audio(), stream=stream):
+            return stream
+    return None
 
 
 def _is_right(path: Path, entry: Recording) -> bool:

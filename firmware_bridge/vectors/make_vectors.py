@@ -496,6 +496,15 @@ def first_vectors():
     plain = header(0x10, flags=0x01, **at) + audio(0, 16000000, 1, 1, 1, 0, 0, le(-2, 2))
     yield "may_ignore", "AUDIO under an unknown flag of the low nibble", frame(body, flags=0x01, **at), plain
 
+    payload = le(41, 4) + le(3, 1) + le(0, 1) + le(0, 2) + le(0, 8)
+    body = {"type": 0x07, "payload": payload.hex()}
+    yield (
+        "for_another",
+        "A RESULT that another receiver was given is not interpreted",
+        frame(body, flags=0x10, **at),
+        header(0x07, flags=0x10, **at) + payload,
+    )
+
     bad = {"error": True}
     short = audio(0, 16000000, 2, 1, 1, 0, 0, le(-2, 2))
     yield "bad_version", "A frame of protocol version 2", bad, header(0x10, version=2) + short

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,7 @@ def test_bytes_without_a_frame_are_a_failure_in_one_line(junk: bytes) -> None:
         (["simulate", "--faults", "corrupt=nan"], "corrupt is nan"),
         (["simulate", "--faults", "rain=1"], "no fault is called 'rain'; there are loss, "),
         (["simulate", "--faults", "loss"], "loss is '', expected a number"),
+        (["simulate", "--faults", "cut=0.5"], "cut is 0.5, expected 0, or more than 1"),
         (["simulate", "--seconds", "0"], "seconds is 0"),
         (["simulate", "--rate", "0"], "rate is 0"),
         (["simulate", "--seed", "-1"], "seed is -1"),
@@ -112,3 +115,18 @@ def test_a_full_disk_is_a_failure_in_one_line() -> None:
 def test_help_and_version() -> None:
     assert b"sniff" in run("--help").stdout
     assert re.fullmatch(rb"hydroear-bridge \d+\.\d+\.\d+\S*\n", run("--version").stdout)
+
+
+def test_what_it_imports_is_installed_with_it() -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    declared = {re.split(r"\W", line)[0] for line in (*project["dependencies"], *extras["bridge"])}
+    names = {
+        (node.names[0].name if isinstance(node, ast.Import) else str(node.module)).split(".")[0]
+        for path in (root / "firmware_bridge" / "hydroear_bridge").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    others = names - sys.stdlib_module_names - {"hydroear_bridge"}
+    assert {{"serial": "pyserial"}.get(name, name) for name in others} <= declared

@@ -6,13 +6,23 @@ The layouts are those of ``PROTOCOL.md``; constants are named as there.
 from hydroear_bridge.frames.audio import Audio, AudioFlags, SampleFormat
 from hydroear_bridge.frames.clock import Time
 from hydroear_bridge.frames.field import MAX_PAYLOAD, FrameType
-from hydroear_bridge.frames.frame import HEADER, MUST_UNDERSTAND, Body, Frame, Uninterpreted
-from hydroear_bridge.frames.hello import VERSION, Capabilities, Hello, HelloItem, Sensor, SensorKind, SensorUnit
+from hydroear_bridge.frames.frame import FOR_ANOTHER, HEADER, MUST_UNDERSTAND, Body, Frame, Uninterpreted
+from hydroear_bridge.frames.hello import (
+    VERSION,
+    Capabilities,
+    Hello,
+    HelloItem,
+    Sensor,
+    SensorKind,
+    SensorUnit,
+    offering,
+)
 from hydroear_bridge.frames.recording import RecData, RecErase, RecList, Recording, RecordingState, RecRead
 from hydroear_bridge.frames.report import Event, EventCode, Log, LogLevel, ResetCause, SensorStatus, Status
 from hydroear_bridge.frames.request import Failure, Parameter, Result, ResultCode, Selftest, Set, Start, Stop
 
 __all__ = [
+    "FOR_ANOTHER",
     "HEADER",
     "MAX_PAYLOAD",
     "MUST_UNDERSTAND",
@@ -52,4 +62,5 @@ __all__ = [
     "Stop",
     "Time",
     "Uninterpreted",
+    "offering",
 ]

@@ -18,6 +18,9 @@ from hydroear_bridge.frames.request import Result, Selftest, Set, Start, Stop
 MUST_UNDERSTAND = 0xF0
 """Header flags that forbid a receiver that does not know them to interpret the payload."""
 
+FOR_ANOTHER = 0x10
+"""The header flag of what was said to another receiver: its sequence counts, and nothing else."""
+
 HEADER = struct.Struct("<BBBBIQ")
 
 

@@ -268,6 +268,17 @@ class Hello:
         )
 
 
+def offering(payload: bytes, capabilities: Capabilities) -> bytes:
+    """A payload of HELLO that offers these at most; all else, also of later revisions, stays as it is."""
+    start = _HELLO.size
+    for tag, value in _items(payload):
+        if tag == HelloItem.CAPABILITIES:
+            left = int.from_bytes(value[:4], "little") & capabilities
+            payload = payload[: start + 2] + left.to_bytes(4, "little") + payload[start + 6 :]
+        start += 2 + len(value)
+    return payload
+
+
 def _items(payload: bytes) -> Iterator[tuple[int, bytes]]:
     start = _HELLO.size
     while start < len(payload):
