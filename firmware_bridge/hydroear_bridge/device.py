@@ -80,11 +80,15 @@ class _Settings:
 
 @dataclass(frozen=True)
 class StoredRecording:
-    """A recording in the device's memory: the bytes of a link, and when its first sample was taken."""
+    """A recording in the device's memory: the bytes of a link, and when its first sample was taken.
+
+    Its CRC-32 is that of its bytes unless another one is given: that of what they were before the memory rotted.
+    """
 
     data: bytes
     start_utc_us: int | None
     duration_ms: int
+    crc32: int | None = None
 
 
 class Device:
@@ -338,7 +342,7 @@ class Device:
             case RecErase():
                 if body.recording not in self._recordings:
                     return [], ResultCode.NOT_FOUND, 0
-                if self._entry(body.recording).crc32 != body.crc32:
+                if zlib.crc32(self._recordings[body.recording].data) != body.crc32:
                     return [], ResultCode.REFUSED, 0
                 del self._recordings[body.recording]
                 return [], ResultCode.OK, 0
@@ -381,7 +385,7 @@ class Device:
         return Recording(
             recording=number,
             size=len(stored.data),
-            crc32=zlib.crc32(stored.data),
+            crc32=zlib.crc32(stored.data) if stored.crc32 is None else stored.crc32,
             start_utc_us=stored.start_utc_us,
             duration_ms=stored.duration_ms,
         )

@@ -31,6 +31,10 @@ class FrameError(BridgeError):
         super().__init__(what)
 
 
+class DamagedError(BridgeError):
+    """A recording that is not what its device says of it."""
+
+
 class PortError(BridgeError):
     """A port that is missing, refuses, or has gone.
 

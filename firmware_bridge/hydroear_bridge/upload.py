@@ -10,7 +10,7 @@ from pathlib import Path
 from hydroear_bridge.account import Restart, SamplesLost
 from hydroear_bridge.conversation import Conversation
 from hydroear_bridge.disk import appear, writing
-from hydroear_bridge.errors import BridgeError
+from hydroear_bridge.errors import BridgeError, DamagedError
 from hydroear_bridge.frames import (
     Audio,
     Frame,
@@ -55,7 +55,12 @@ def listed(conversation: Conversation) -> list[Recording]:
 
 
 def fetch(
-    conversation: Conversation, entry: Recording, path: Path, progress: Callable[[int], object] = lambda _: None
+    conversation: Conversation,
+    entry: Recording,
+    path: Path,
+    progress: Callable[[int], object] = lambda _: None,
+    *,
+    as_it_is: bool = False,
 ) -> None:
     """Fetch a recording into a file that appears once it is whole.
 
@@ -69,11 +74,15 @@ def fetch(
         The file; if it is there and right, nothing is done.
     progress
         Is told how many bytes have come, those of an earlier call as well.
+    as_it_is
+        Whether it is taken though its CRC-32 is not that of its entry: which frames are whole is told by their own.
 
     Raises
     ------
+    DamagedError
+        If what has come is not what the device says that it has; it is thrown away.
     BridgeError
-        If nothing comes any more, what has come is not what the device has, or the disk does not take it.
+        If nothing comes any more, or the disk does not take it.
     """
     if path.exists() and _is_right(path, entry):
         progress(entry.size)
@@ -97,9 +106,11 @@ def fetch(
             fruitless = 0 if file.tell() > before else fruitless + 1
             if fruitless == FRUITLESS:
                 raise BridgeError(f"recording {entry.recording}: nothing comes after byte {before} of {entry.size}")
-    if not _is_right(part, entry):
+    if not (as_it_is or _is_right(part, entry)):
         part.unlink()
-        raise BridgeError(f"recording {entry.recording}: was damaged on the way; give the command again")
+        raise DamagedError(
+            f"recording {entry.recording}: what came is not what the device says that it has; give the command again"
+        )
     with writing(path):
         appear(part, path)
 

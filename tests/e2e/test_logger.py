@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
+import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -27,9 +30,11 @@ from listening import LEAK, SCENE_S, Samples, health, hydroear, scene
 from running import SENSOR as EAR
 from running import Daemon, Unit
 
+FRAME = 320
 NIGHT = datetime(2025, 1, 1, 1, 0, tzinfo=UTC)
 EVENTS = "hydroear/v1/high-street/event/"
 STATE = f"hydroear/v1/high-street/sensor/{EAR}/state"
+HEALTH = "hydroear/v1/high-street/health"
 LAST_NIGHT = f"hydroear/v1/high-street/sensor/{EAR}/night"
 
 
@@ -69,6 +74,7 @@ def configure(folder: Path, site: Path | None, bench: Bench, mosquitto: Mosquitt
     path = unit.configure({"type": "logger", "port": bench.endpoint.name, "look_every_s": 1.0, **source})
     config = yaml.safe_load(path.read_text())
     config["night"] = {"from": "01:00", "to": "01:01"}
+    config["publish"]["health_every_s"] = 1.0
     path.write_text(yaml.safe_dump(config))
     return path
 
@@ -221,3 +227,41 @@ def test_the_self_test_visits_it_and_listens_to_nothing(tmp_path: Path, mosquitt
     stages = {stage["stage"]: stage for stage in json.loads(examined.stdout)["stages"]}
     assert stages[f"source {EAR}"]["result"] == "fail"
     assert "wake it" in stages[f"source {EAR}"]["fix"]
+
+
+def test_what_has_rotted_in_the_memory_of_the_logger_is_heard_as_far_as_it_is_whole(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    frames = sent(health(8.0))
+    recording = stored(frames, NIGHT)
+    data = recording.data[:30_000] + b"\xff" + recording.data[30_001:]
+    rotten = replace(recording, data=data, crc32=zlib.crc32(recording.data))
+    nights = [rotten, night(health(4.0, 40), NIGHT + timedelta(days=1))]
+    with (
+        Bench(endpoint("tcp", tmp_path), recordings=nights) as bench,
+        mosquitto.subscribe(HEALTH) as room,
+        Daemon(configure(tmp_path, None, bench, mosquitto), TZ="UTC") as daemon,
+    ):
+        wait_for(lambda: list(bench.stored) == [1], f"the other night: {daemon.complaints}", timeout_s=40.0)
+        assert any("what came is not what the device says" in line for line in daemon.complaints)
+        wait_for(lambda: any("recording 1 is not erased" in line for line in daemon.complaints), "its refusal")
+        told = [message.json["sensors"][EAR]["samples_lost"] for message in room.on(HEALTH)]
+        assert told[-1] == FRAME
+
+
+def test_a_night_arrives_whole_over_a_line_that_loses_and_is_unplugged(tmp_path: Path) -> None:
+    frames = sent(health(30.0), seed=3)
+    with Bench(endpoint("tcp", tmp_path), recordings=[stored(frames, NIGHT)], faults=Faults(loss=0.02)) as bench:
+        settings = schema.LoggerSource(type="logger", port=bench.endpoint.name, look_every_s=1.0)
+        folder = tmp_path / "recordings"
+        source = LoggerSource(settings, folder)
+        pieces: list[Block | Gap] = []
+        reader = threading.Thread(target=lambda: pieces.extend(read(source, 30.0)))
+        reader.start()
+        wait_for(lambda: any(part.stat().st_size for part in folder.glob("*.part")), "a beginning")
+        bench.unplug(1.0)
+        reader.join(60.0)
+        source.close()
+    heard = np.concatenate([piece.samples for piece in pieces if isinstance(piece, Block)])
+    expected = [frame.frame.body.samples() for frame in frames if isinstance(frame.frame.body, Audio)]
+    np.testing.assert_array_equal(heard, np.concatenate(expected))

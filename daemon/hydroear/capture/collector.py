@@ -20,7 +20,7 @@ from hydroear.errors import CaptureError, UsageError
 from hydroear.health.clock import clock_quality
 from hydroear_bridge import BridgeError
 from hydroear_bridge.conversation import Conversation
-from hydroear_bridge.errors import PortError
+from hydroear_bridge.errors import DamagedError, PortError
 from hydroear_bridge.frames import Capabilities, Hello, Recording
 from hydroear_bridge.ports import Port, open_port
 from hydroear_bridge.upload import erase, fetch, listed
@@ -108,6 +108,8 @@ class Collector:
             raise UsageError(f"cannot be made ({error.strerror})", where=folder, fix="check its owner") from error
         self._heard = HeardRecordings(folder / "heard.json")
         self._fetched: SimpleQueue[Fetched | BaseException] = SimpleQueue()
+        self._damaged: set[tuple[str, Recording]] = set()
+        self._kept: set[tuple[str, Recording]] = set()
         self._free = threading.Event()
         self._closed = threading.Event()
         self._port: Port | None = None
@@ -205,18 +207,19 @@ class Collector:
         for entry in there:
             if (device, entry) not in self._heard:
                 return self._fetch(conversation, hello, entry)
-            if self._settings.erase:
-                self._erase(conversation, entry)
+            if self._settings.erase and (device, entry) not in self._kept:
+                self._erase(conversation, device, entry)
         self.emptied = True
         return None
 
-    def _erase(self, conversation: Conversation, entry: Recording) -> None:
+    def _erase(self, conversation: Conversation, device: str, entry: Recording) -> None:
         """Have the logger forget a recording; that it will not keeps nobody from hearing the others."""
         try:
             erase(conversation, entry)
         except PortError:
             raise
         except BridgeError as error:
+            self._kept.add((device, entry))
             log.warning("recording %d is not erased: %s", entry.recording, error, extra=coded(Code.LOGGER_KEEPS))
 
     def _fetch(self, conversation: Conversation, hello: Hello, entry: Recording) -> Fetched:
@@ -235,7 +238,12 @@ class Collector:
             1e-6 * entry.size,
             extra=coded(Code.RECORDING_FETCHED),
         )
-        fetch(conversation, entry, path)
+        try:
+            fetch(conversation, entry, path, as_it_is=(device, entry) in self._damaged)
+        except DamagedError:
+            # Once more, for it may have been damaged on the way. If not, what is whole of it is better than nothing.
+            self._damaged.add((device, entry))
+            raise
         began = beginning(chunks(path), self._settings.sensor)
         start_s = self._start_s(conversation, entry, began)
         return Fetched(device, entry, path, start_s, self._heard.begin(device, entry))
