@@ -245,8 +245,7 @@ def test_what_has_rotted_in_the_memory_of_the_logger_is_heard_as_far_as_it_is_wh
         wait_for(lambda: list(bench.stored) == [1], f"the other night: {daemon.complaints}", timeout_s=40.0)
         assert any("what came is not what the device says" in line for line in daemon.complaints)
         wait_for(lambda: any("recording 1 is not erased" in line for line in daemon.complaints), "its refusal")
-        told = [message.json["sensors"][EAR]["samples_lost"] for message in room.on(HEALTH)]
-        assert told[-1] == FRAME
+        wait_for(lambda: room.on(HEALTH)[-1].json["sensors"][EAR]["samples_lost"] == FRAME, "what was lost")
 
 
 def test_a_night_arrives_whole_over_a_line_that_loses_and_is_unplugged(tmp_path: Path) -> None:
