@@ -110,6 +110,16 @@ def test_an_open_event_changes_together_with_its_message_or_not_at_all(path: Pat
         assert outbox.recall("a") is None
 
 
+def test_all_that_is_open_of_one_kind_is_recalled_together(path: Path) -> None:
+    with Outbox(path) as outbox:
+        for name in ("a", "alarm", "alarm/2", "alarm/1", "alarm/3"):
+            outbox.put(event(1), remember=(name, f"about {name}"))
+        outbox.put(event(1), forget="alarm/3")
+    with Outbox(path) as outbox:
+        assert outbox.recall_all("alarm/") == ["about alarm/1", "about alarm/2"]
+        assert outbox.recall_all("alarm_") == []
+
+
 def test_kill_9_loses_nothing_that_was_put(path: Path) -> None:
     script = f"""
 import sys

@@ -1,4 +1,4 @@
-"""Messages and open events in one SQLite file, so that one commit covers both."""
+"""Messages and what is open, in one SQLite file, so that one commit covers both."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ END;
 CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON message BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - length(old.payload) WHERE kind = old.kind;
 END;
-CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS remembered (name TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS reply (id INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT UNIQUE, payload BLOB NOT NULL);
 """
 
@@ -80,7 +80,7 @@ class _DamagedError(sqlite3.DatabaseError):
 
 
 class Outbox:
-    """Store and forward, and the events that are open; survives ``kill -9`` and power cuts.
+    """Store and forward, and the events and alarms that are open; survives ``kill -9`` and power cuts.
 
     One process owns the file, any of its threads may call. A damaged file is set aside as ``*.corrupt``
     (only the latest, so that a dying disk is not filled) and a new one begun: a unit that forgot its
@@ -132,7 +132,7 @@ class Outbox:
         forget: str | None = None,
         answered: str | None = None,
     ) -> None:
-        """Commit messages, and what changes about an open event, in one transaction.
+        """Commit messages, and what changes about what is open, in one transaction.
 
         Parameters
         ----------
@@ -141,9 +141,9 @@ class Outbox:
             anything: it takes the place of one still undelivered, and waits in memory. A unit that is
             started anew says such things again.
         remember
-            ``(sensor_id, record)``: the sensor's open event from now on, in the caller's own encoding.
+            ``(name, record)``: what is open under a name from now on, in the caller's own encoding.
         forget
-            The sensor whose open event is closed.
+            The name of what is closed.
         answered
             The request that the first message replies to: :meth:`reply_to` knows it from now on, until
             :data:`REPLIES` others have come.
@@ -154,9 +154,9 @@ class Outbox:
             for message in messages:
                 self._insert(db, message)
             if remember is not None:
-                db.execute("INSERT OR REPLACE INTO open_event VALUES (?, ?)", remember)
+                db.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?)", remember)
             if forget is not None:
-                db.execute("DELETE FROM open_event WHERE sensor_id = ?", (forget,))
+                db.execute("DELETE FROM remembered WHERE name = ?", (forget,))
             if answered is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO reply (request_id, payload) VALUES (?, ?)", (answered, messages[0].payload)
@@ -194,12 +194,16 @@ class Outbox:
 
         self._commit(work)
 
-    def recall(self, sensor_id: str) -> str | None:
-        """The record of the sensor's open event, None when none is open."""
-        row = self._commit(
-            lambda db: db.execute("SELECT record FROM open_event WHERE sensor_id = ?", (sensor_id,)).fetchone()
-        )
+    def recall(self, name: str) -> str | None:
+        """The record of what is open under a name, None when nothing is."""
+        row = self._commit(lambda db: db.execute("SELECT record FROM remembered WHERE name = ?", (name,)).fetchone())
         return None if row is None else str(row[0])
+
+    def recall_all(self, prefix: str) -> list[str]:
+        """The records of all that is open under names that begin so, in order of the names."""
+        query = "SELECT record FROM remembered WHERE substr(name, 1, ?) = ? ORDER BY name"
+        rows = self._commit(lambda db: db.execute(query, (len(prefix), prefix)).fetchall())
+        return [str(record) for (record,) in rows]
 
     def reply_to(self, request_id: str) -> bytes | None:
         """What was replied to a request, None if it is not remembered."""

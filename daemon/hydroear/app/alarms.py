@@ -1,0 +1,185 @@
+"""From what the devices behind sensors report to messages: alarms, each from open to close."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
+
+from hydroear.app.reporter import Stamper
+from hydroear.codes import Code, coded
+from hydroear.decide import OpenEvent
+from hydroear.health.alarm import Alarms, Alive, DeviceNews, Turn
+from hydroear.message import Kind, Message
+from hydroear.mqtt import payloads, topics
+from hydroear.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+UNTOLD = "the configuration was changed, and nothing that the unit listens to would tell of its end"
+_REMEMBERED = "alarm/"
+
+
+@dataclass(frozen=True)
+class OpenAlarm:
+    """An alarm that is open, as it is remembered over a restart.
+
+    Attributes
+    ----------
+    event
+        Its id, when it began, and how much was said of it.
+    sensor
+        The sensor it is about; the first of its device if it is about the device.
+    stream, alarm, battery_v
+        As in :class:`hydroear.health.alarm.Report`.
+    device
+        What the device calls itself.
+    """
+
+    event: OpenEvent
+    sensor: str
+    stream: int
+    alarm: str
+    battery_v: float | None
+    device: payloads.AlarmDevice
+
+    def to_json(self) -> str:
+        """As it is remembered."""
+        return json.dumps({**asdict(self), "event": self.event.to_json()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read :meth:`to_json`'s form back."""
+        values = json.loads(text)
+        event, device = OpenEvent.from_json(values["event"]), payloads.AlarmDevice(**values["device"])
+        return cls(**{**values, "event": event, "device": device})
+
+
+class AlarmReporter:
+    """Tells the control room about the alarms of all devices, through the outbox. One thread tells it what they say.
+
+    Parameters
+    ----------
+    ports
+        Of each sensor that has a device behind it, the port at which that is: sensors of one port have one device.
+    unit
+        Name of the unit.
+    outbox
+        Where messages wait; it also remembers the open alarms.
+    stamp
+        Makes the stamp of a message from its number.
+    """
+
+    def __init__(self, ports: Mapping[str, str], *, unit: str, outbox: Outbox, stamp: Stamper) -> None:
+        self._unit, self._outbox, self._stamp = unit, outbox, stamp
+        owners: dict[str, str] = {}
+        self._owner = {sensor: owners.setdefault(port, sensor) for sensor, port in ports.items()}
+        self._devices: dict[str, payloads.AlarmDevice] = {}
+        self._open: dict[tuple[str, int, str], OpenAlarm] = {}
+        for alarm in map(OpenAlarm.from_json, outbox.recall_all(_REMEMBERED)):
+            owner = self._owner.get(alarm.sensor)
+            if owner is None or (owner, alarm.stream, alarm.alarm) in self._open:
+                self._close(alarm, UNTOLD)
+            else:
+                self._open[owner, alarm.stream, alarm.alarm] = alarm
+        self._alarms = {
+            owner: Alarms((stream, alarm) for of, stream, alarm in self._open if of == owner)
+            for owner in owners.values()
+        }
+
+    @property
+    def open(self) -> tuple[OpenAlarm, ...]:
+        """The alarms that are open. May be asked from any thread."""
+        return tuple(self._open.values())
+
+    def of(self, sensor: str) -> list[payloads.OpenAlarm]:
+        """Those that are about a sensor or its device. May be asked from any thread."""
+        stamp, owner = self._stamp(0), self._owner.get(sensor)
+        return [
+            payloads.OpenAlarm(alarm.event.event_id, alarm.alarm, _right(alarm.event, stamp).opened_time)
+            for alarm in self.open
+            if alarm.sensor == sensor or (alarm.stream == 0 and self._owner[alarm.sensor] == owner)
+        ]
+
+    def take(self, sensor: str, news: Iterable[DeviceNews]) -> None:
+        """Queue what the news of a sensor's device gives reason to say."""
+        for one in news:
+            owner = self._owner[sensor]
+            if isinstance(one, Alive):
+                self._devices[owner] = payloads.AlarmDevice(one.model, one.uid)
+            for turn in self._alarms[owner].take(one):
+                name = owner, turn.stream, turn.alarm
+                if turn.phase == "open":
+                    self._open[name] = self._begin(turn, sensor if turn.stream else owner)
+                else:
+                    self._close(self._open.pop(name), turn.reason, turn.time)
+
+    def _begin(self, turn: Turn, sensor: str) -> OpenAlarm:
+        assert turn.time is not None
+        stamp = self._stamp(0)
+        opened_time = _time_of_day(turn.time, stamp)
+        event = OpenEvent(
+            event_id=f"{sensor}-{turn.alarm}-{opened_time:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+            opened_time=opened_time,
+            clock_set=isinstance(turn.time, datetime) or stamp.clock == "synchronised",
+            opened_monotonic_s=0.0 if isinstance(turn.time, datetime) else turn.time,
+            boot_id=stamp.boot_id,
+        )
+        device = self._devices.get(self._owner[sensor], payloads.AlarmDevice())
+        alarm = OpenAlarm(event, sensor, turn.stream, turn.alarm, turn.battery_v, device)
+        told = replace(alarm, event=event.told())
+        message = self._message(alarm, stamp, "open", turn.reason)
+        self._outbox.put(message, remember=(_REMEMBERED + event.event_id, told.to_json()))
+        _log(logging.WARNING, told, turn.reason)
+        return told
+
+    def _close(self, alarm: OpenAlarm, reason: str, when: float | datetime | None = None) -> None:
+        stamp = self._stamp(alarm.event.seq)
+        closed_time = None if when is None else _time_of_day(when, stamp)
+        message = self._message(alarm, stamp, "close", reason, closed_time)
+        self._outbox.put(message, forget=_REMEMBERED + alarm.event.event_id)
+        _log(logging.INFO, alarm, f"over: {reason}")
+
+    def _message(
+        self,
+        alarm: OpenAlarm,
+        stamp: payloads.Stamp,
+        phase: payloads.AlarmPhase,
+        reason: str,
+        closed_time: datetime | None = None,
+    ) -> Message:
+        body = payloads.Alarm(
+            alarm_id=alarm.event.event_id,
+            sensor=alarm.sensor,
+            alarm=alarm.alarm,
+            phase=phase,
+            opened_time=_right(alarm.event, stamp).opened_time,
+            closed_time=closed_time,
+            battery_v=alarm.battery_v,
+            device=alarm.device,
+            reason=reason,
+        )
+        return Message(topics.alarm(self._unit, body.alarm_id), payloads.encode(body, stamp), Kind.EVENT)
+
+
+def _log(level: int, alarm: OpenAlarm, what: str) -> None:
+    event_id = alarm.event.event_id
+    fields = coded(Code.DEVICE_ALARM, sensor=alarm.sensor, event_id=event_id)
+    log.log(level, "%s: alarm %s: %s", alarm.sensor, event_id, what, extra=fields)
+
+
+def _right(event: OpenEvent, stamp: payloads.Stamp) -> OpenEvent:
+    """The event as it is known once the clock can be trusted."""
+    if stamp.clock != "synchronised":
+        return event
+    return event.set_right(stamp.time, monotonic_s=time.monotonic(), boot_id=stamp.boot_id)
+
+
+def _time_of_day(when: float | datetime, stamp: payloads.Stamp) -> datetime:
+    """When something was, by the clock that the stamp is of."""
+    return when if isinstance(when, datetime) else stamp.time - timedelta(seconds=time.monotonic() - when)
