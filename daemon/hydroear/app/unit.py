@@ -184,8 +184,8 @@ class Unit:
         self._model = start_model(config, runtime)  # counts a start, so only where no other unit owns the state
         self._bundle = self._model.bundle
         self._stamp = stamper(config.unit, self._bundle.sha256)
-        ports = {one.id: one.source.port for one in config.sensors if isinstance(one.source, schema.BridgeSource)}
-        self._alarms = AlarmReporter(ports, unit=config.unit, outbox=self._outbox, stamp=self._stamp)
+        self._ports = {one.id: one.source.port for one in config.sensors if isinstance(one.source, schema.BridgeSource)}
+        self._alarms = AlarmReporter(self._ports, unit=config.unit, outbox=self._outbox, stamp=self._stamp)
         self._store, self._writer = None, None
         if config.evidence.enabled:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
@@ -344,7 +344,9 @@ class Unit:
         if mqtt is None or mqtt.home_assistant is None:
             return {}
         sensors = [sensor.id for sensor in self._config.sensors]
-        discovery = homeassistant.discovery_message(mqtt.home_assistant, unit=self._config.unit, sensors=sensors)
+        discovery = homeassistant.discovery_message(
+            mqtt.home_assistant, unit=self._config.unit, sensors=sensors, devices=self._ports
+        )
         self._outbox.put(discovery)
 
         def hear(_topic: str, payload: bytes, _retained: bool) -> None:
