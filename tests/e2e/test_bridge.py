@@ -192,10 +192,9 @@ def test_what_the_device_cannot_do_is_told_with_what_it_can(
 def test_a_port_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     with Bench(endpoint("terminal", tmp_path)) as bench:
         source = BridgeSource(settings(bench, stall_s=0.5))
-        bench.endpoint.cut()
-        pieces = hear(source, lambda pieces: len(pieces) == 2)
-        assert "not there; plug it in" in pieces[0].reason  # type: ignore[union-attr]
-        bench.endpoint.mend()
+        with bench.unplugged():
+            pieces = hear(source, lambda pieces: len(pieces) == 2)
+            assert "not there; plug it in" in pieces[0].reason  # type: ignore[union-attr]
         hear(source, lambda pieces: isinstance(pieces[-1], Block), pieces)
         source.close()
 

@@ -60,6 +60,24 @@ class OpenAlarm:
         return cls(**{**values, "event": event, "device": device})
 
 
+@dataclass(frozen=True)
+class _Now:
+    """This moment, by the monotonic clock and by that of the stamp of a message."""
+
+    monotonic_s: float
+    stamp: payloads.Stamp
+
+    def time_of(self, when: float | datetime) -> datetime:
+        """The time of day at a monotonic time; one that is known already stays."""
+        return when if isinstance(when, datetime) else self.stamp.time - timedelta(seconds=self.monotonic_s - when)
+
+    def right(self, event: OpenEvent) -> OpenEvent:
+        """The event as it is known once the clock can be trusted."""
+        if self.stamp.clock != "synchronised":
+            return event
+        return event.set_right(self.stamp.time, monotonic_s=self.monotonic_s, boot_id=self.stamp.boot_id)
+
+
 class AlarmReporter:
     """Tells the control room about the alarms of all devices, through the outbox. One thread tells it what they say.
 
@@ -99,9 +117,9 @@ class AlarmReporter:
 
     def of(self, sensor: str) -> list[payloads.OpenAlarm]:
         """Those that are about a sensor or its device. May be asked from any thread."""
-        stamp, owner = self._stamp(0), self._owner.get(sensor)
+        now, owner = self._now(0), self._owner.get(sensor)
         return [
-            payloads.OpenAlarm(alarm.event.event_id, alarm.alarm, _right(alarm.event, stamp).opened_time)
+            payloads.OpenAlarm(alarm.event.event_id, alarm.alarm, now.right(alarm.event).opened_time)
             for alarm in self.open
             if alarm.sensor == sensor or (alarm.stream == 0 and self._owner[alarm.sensor] == owner)
         ]
@@ -121,34 +139,33 @@ class AlarmReporter:
 
     def _begin(self, turn: Turn, sensor: str) -> OpenAlarm:
         assert turn.time is not None
-        stamp = self._stamp(0)
-        opened_time = _time_of_day(turn.time, stamp)
+        now = self._now(0)
+        opened_time = now.time_of(turn.time)
         event = OpenEvent(
             event_id=f"{sensor}-{turn.alarm}-{opened_time:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
             opened_time=opened_time,
-            clock_set=isinstance(turn.time, datetime) or stamp.clock == "synchronised",
-            opened_monotonic_s=0.0 if isinstance(turn.time, datetime) else turn.time,
-            boot_id=stamp.boot_id,
+            clock_set=isinstance(turn.time, datetime) or now.stamp.clock == "synchronised",
+            opened_monotonic_s=now.monotonic_s if isinstance(turn.time, datetime) else turn.time,
+            boot_id=now.stamp.boot_id,
         )
         device = self._devices.get(self._owner[sensor], payloads.AlarmDevice())
         alarm = OpenAlarm(event, sensor, turn.stream, turn.alarm, turn.battery_v, device)
         told = replace(alarm, event=event.told())
-        message = self._message(alarm, stamp, "open", turn.reason)
+        message = self._message(alarm, now, "open", turn.reason)
         self._outbox.put(message, remember=(_REMEMBERED + event.event_id, told.to_json()))
         _log(logging.WARNING, told, turn.reason)
         return told
 
     def _close(self, alarm: OpenAlarm, reason: str, when: float | datetime | None = None) -> None:
-        stamp = self._stamp(alarm.event.seq)
-        closed_time = None if when is None else _time_of_day(when, stamp)
-        message = self._message(alarm, stamp, "close", reason, closed_time)
+        now = self._now(alarm.event.seq)
+        message = self._message(alarm, now, "close", reason, None if when is None else now.time_of(when))
         self._outbox.put(message, forget=_REMEMBERED + alarm.event.event_id)
         _log(logging.INFO, alarm, f"over: {reason}")
 
     def _message(
         self,
         alarm: OpenAlarm,
-        stamp: payloads.Stamp,
+        now: _Now,
         phase: payloads.AlarmPhase,
         reason: str,
         closed_time: datetime | None = None,
@@ -158,28 +175,19 @@ class AlarmReporter:
             sensor=alarm.sensor,
             alarm=alarm.alarm,
             phase=phase,
-            opened_time=_right(alarm.event, stamp).opened_time,
+            opened_time=now.right(alarm.event).opened_time,
             closed_time=closed_time,
             battery_v=alarm.battery_v,
             device=alarm.device,
             reason=reason,
         )
-        return Message(topics.alarm(self._unit, body.alarm_id), payloads.encode(body, stamp), Kind.EVENT)
+        return Message(topics.alarm(self._unit, body.alarm_id), payloads.encode(body, now.stamp), Kind.EVENT)
+
+    def _now(self, seq: int) -> _Now:
+        return _Now(time.monotonic(), self._stamp(seq))
 
 
 def _log(level: int, alarm: OpenAlarm, what: str) -> None:
     event_id = alarm.event.event_id
     fields = coded(Code.DEVICE_ALARM, sensor=alarm.sensor, event_id=event_id)
     log.log(level, "%s: alarm %s: %s", alarm.sensor, event_id, what, extra=fields)
-
-
-def _right(event: OpenEvent, stamp: payloads.Stamp) -> OpenEvent:
-    """The event as it is known once the clock can be trusted."""
-    if stamp.clock != "synchronised":
-        return event
-    return event.set_right(stamp.time, monotonic_s=time.monotonic(), boot_id=stamp.boot_id)
-
-
-def _time_of_day(when: float | datetime, stamp: payloads.Stamp) -> datetime:
-    """When something was, by the clock that the stamp is of."""
-    return when if isinstance(when, datetime) else stamp.time - timedelta(seconds=time.monotonic() - when)
