@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -83,8 +83,8 @@ class AlarmReporter:
 
     Parameters
     ----------
-    ports
-        Of each sensor that has a device behind it, the port at which that is: sensors of one port have one device.
+    places
+        Of each sensor that has a device behind it the port of that device, and its stream there.
     unit
         Name of the unit.
     outbox
@@ -93,21 +93,23 @@ class AlarmReporter:
         Makes the stamp of a message from its number.
     """
 
-    def __init__(self, ports: Mapping[str, str], *, unit: str, outbox: Outbox, stamp: Stamper) -> None:
-        self._unit, self._outbox, self._stamp = unit, outbox, stamp
-        owners: dict[str, str] = {}
-        self._owner = {sensor: owners.setdefault(port, sensor) for sensor, port in ports.items()}
+    def __init__(self, places: Mapping[str, tuple[str, int]], *, unit: str, outbox: Outbox, stamp: Stamper) -> None:
+        self._places, self._unit, self._outbox, self._stamp = places, unit, outbox, stamp
+        self._sensors: dict[tuple[str, int], str] = {}
+        for sensor, (port, stream) in places.items():
+            self._sensors.setdefault((port, 0), sensor)
+            self._sensors.setdefault((port, stream), sensor)
         self._devices: dict[str, payloads.AlarmDevice] = {}
         self._open: dict[tuple[str, int, str], OpenAlarm] = {}
         for alarm in map(OpenAlarm.from_json, outbox.recall_all(_REMEMBERED)):
-            owner = self._owner.get(alarm.sensor)
-            if owner is None or (owner, alarm.stream, alarm.alarm) in self._open:
+            port, _ = places.get(alarm.sensor, ("", 0))
+            if (port, alarm.stream) not in self._sensors or (port, alarm.stream, alarm.alarm) in self._open:
                 self._close(alarm, UNTOLD)
             else:
-                self._open[owner, alarm.stream, alarm.alarm] = alarm
+                self._open[port, alarm.stream, alarm.alarm] = alarm
         self._alarms = {
-            owner: Alarms((stream, alarm) for of, stream, alarm in self._open if of == owner)
-            for owner in owners.values()
+            port: Alarms((stream, alarm) for at, stream, alarm in self._open if at == port)
+            for port, _ in places.values()
         }
 
     @property
@@ -117,38 +119,42 @@ class AlarmReporter:
 
     def of(self, sensor: str) -> list[payloads.OpenAlarm]:
         """Those that are about a sensor or its device. May be asked from any thread."""
-        now, owner = self._now(0), self._owner.get(sensor)
+        now, (port, stream) = self._now(0), self._places.get(sensor, ("", 0))
         return [
             payloads.OpenAlarm(alarm.event.event_id, alarm.alarm, now.right(alarm.event).opened_time)
-            for alarm in self.open
-            if alarm.sensor == sensor or (alarm.stream == 0 and self._owner[alarm.sensor] == owner)
+            for (at, of, _), alarm in list(self._open.items())
+            if at == port and of in (0, stream)
         ]
 
     def take(self, sensor: str, news: Iterable[DeviceNews]) -> None:
-        """Queue what the news of a sensor's device gives reason to say."""
+        """Queue what the news of a sensor's device gives reason to say; what is about others of its sensors as well."""
         for one in news:
-            owner = self._owner[sensor]
+            port, _ = self._places[sensor]
             if isinstance(one, Alive):
-                self._devices[owner] = payloads.AlarmDevice(one.model, one.uid)
-            for turn in self._alarms[owner].take(one):
-                name = owner, turn.stream, turn.alarm
+                self._devices[port] = payloads.AlarmDevice(one.model, one.uid)
+            elif (port, one.stream) not in self._sensors:
+                continue
+            for turn in self._alarms[port].take(one):
+                name = port, turn.stream, turn.alarm
                 if turn.phase == "open":
-                    self._open[name] = self._begin(turn, sensor if turn.stream else owner)
+                    self._open[name] = self._begin(turn, port)
                 else:
                     self._close(self._open.pop(name), turn.reason, turn.time)
 
-    def _begin(self, turn: Turn, sensor: str) -> OpenAlarm:
+    def _begin(self, turn: Turn, port: str) -> OpenAlarm:
         assert turn.time is not None
-        now = self._now(0)
+        now, sensor = self._now(0), self._sensors[port, turn.stream]
         opened_time = now.time_of(turn.time)
+        # What a recording tells, it tells under the same id when it is heard again.
+        digest = hashlib.sha256(f"{port} {turn.stream} {opened_time.isoformat()}".encode()).hexdigest()
         event = OpenEvent(
-            event_id=f"{sensor}-{turn.alarm}-{opened_time:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+            event_id=f"{sensor}-{turn.alarm}-{opened_time:%Y%m%dT%H%M%SZ}-{digest[:8]}",
             opened_time=opened_time,
             clock_set=isinstance(turn.time, datetime) or now.stamp.clock == "synchronised",
             opened_monotonic_s=now.monotonic_s if isinstance(turn.time, datetime) else turn.time,
             boot_id=now.stamp.boot_id,
         )
-        device = self._devices.get(self._owner[sensor], payloads.AlarmDevice())
+        device = self._devices.get(port, payloads.AlarmDevice())
         alarm = OpenAlarm(event, sensor, turn.stream, turn.alarm, turn.battery_v, device)
         told = replace(alarm, event=event.told())
         message = self._message(alarm, now, "open", turn.reason)

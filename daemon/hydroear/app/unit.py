@@ -184,8 +184,13 @@ class Unit:
         self._model = start_model(config, runtime)  # counts a start, so only where no other unit owns the state
         self._bundle = self._model.bundle
         self._stamp = stamper(config.unit, self._bundle.sha256)
-        self._ports = {one.id: one.source.port for one in config.sensors if isinstance(one.source, schema.BridgeSource)}
-        self._alarms = AlarmReporter(self._ports, unit=config.unit, outbox=self._outbox, stamp=self._stamp)
+        sources = {sensor.id: sensor.source for sensor in config.sensors}
+        self._places = {
+            sensor: (source.port, source.sensor)
+            for sensor, source in sources.items()
+            if isinstance(source, schema.BridgeSource)
+        }
+        self._alarms = AlarmReporter(self._places, unit=config.unit, outbox=self._outbox, stamp=self._stamp)
         self._store, self._writer = None, None
         if config.evidence.enabled:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
@@ -345,7 +350,7 @@ class Unit:
             return {}
         sensors = [sensor.id for sensor in self._config.sensors]
         discovery = homeassistant.discovery_message(
-            mqtt.home_assistant, unit=self._config.unit, sensors=sensors, devices=self._ports
+            mqtt.home_assistant, unit=self._config.unit, sensors=sensors, devices=self._places
         )
         self._outbox.put(discovery)
 
