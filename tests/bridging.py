@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -109,16 +111,26 @@ class Bench:
 
     def unplug(self, for_s: float) -> None:
         """Cut the connection for so long; the device goes on."""
+        with self.unplugged():
+            time.sleep(for_s)
+
+    @contextmanager
+    def unplugged(self) -> Iterator[None]:
+        """Cut the connection for as long as the block lasts."""
         with self._mutex:
             self.endpoint.cut()
-        time.sleep(for_s)
+        yield
         with self._mutex:
             self.endpoint.mend()
 
-    def happen(self, event: EventCode, *, begun: bool = True) -> None:
-        """Let something begin or end."""
+    def happen(self, event: EventCode, *, begun: bool = True, value: int = 0, lost: bool = False) -> datetime:
+        """Let something begin or end; gives when it did. The report of it may be lost on the way."""
         with self._mutex:
-            self._say(self.device.happen(event, time.monotonic(), begun=begun))
+            now_s = time.monotonic()
+            report = self.device.happen(event, now_s, begun=begun, value=value)
+            if not lost:
+                self._say(report)
+            return datetime.now(UTC) - timedelta(seconds=time.monotonic() - now_s)
 
     def _boot(self, cause: ResetCause = ResetCause.POWER_ON) -> None:
         self._booted_s = time.monotonic()

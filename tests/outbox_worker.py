@@ -64,7 +64,7 @@ def main(path: str, url: str, *sensors: str) -> None:
             for sensor in sensors:
                 if put[sensor] == number:
                     put[sensor] = number + 1
-                    outbox.put(event(sensor, number), remember=(sensor, str(number + 1)))
+                    outbox.put(event(sensor, number), remember={sensor: str(number + 1)})
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ class Device:
         self._open_events.pop(event, None)
         if begun:
             self._open_events[event] = report
-            self._due_us[FrameType.EVENT] = at_us + round(1e6 * REPEAT_EVENT_S)
+            self._due_us.setdefault(FrameType.EVENT, at_us + round(1e6 * REPEAT_EVENT_S))
         return [self._frame(report, at_us)]
 
     def _make(self, kind: FrameType, at_us: int) -> list[Frame]:

@@ -16,7 +16,6 @@ from hydroear_bridge.errors import BridgeError
 from hydroear_bridge.frames import (
     Body,
     Capabilities,
-    Event,
     Frame,
     FrameType,
     Hello,
@@ -137,7 +136,6 @@ class Session:
         self._requests = 0
         self._pending: dict[int, _Pending] = {}
         self._started: dict[int, Start] = {}
-        self._events: set[int] = set()
         self._heard_s = now_s
         self._silent = False
         self._device_us = 0
@@ -151,7 +149,7 @@ class Session:
         -------
         list of Happening
             In order: what a frame tells of what was lost before it comes before the frame. Frames that must not be
-            used, repeats of events and answers do not come as frames.
+            used and answers do not come as frames; events come as often as the device repeats them.
 
         Raises
         ------
@@ -258,10 +256,6 @@ class Session:
                 self._learn_time(answer, now_s)
             case Result() as result:
                 return told + self._answer(result, now_s)
-            case Event(number=number):
-                if number in self._events:
-                    return told
-                self._events.add(number)
             case RecData() | RecList():
                 self._be_patient(now_s)
         return [*told, frame]
@@ -271,7 +265,6 @@ class Session:
         self.restarts += 1
         self.clock.begin_anew()
         self._started.clear()
-        self._events.clear()
         self._time_since_s, self._time_due_s = None, inf
         return [self._give_up(pending) for pending in list(self._pending.values())]
 

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from jsonschema import Draft202012Validator
 
 from bridging import RATE_HZ, Bench, counting, endpoint
-from broker import Mosquitto, wait_for
 from hydroear.app.pipeline import Pipeline
 from hydroear.audio import Block, Gap, level_db
 from hydroear.capture.bridge import BridgeSource
 from hydroear.config import schema
 from hydroear.config.schema import Decision
+from hydroear.health.alarm import Alive, Report
 from hydroear.model import SHIPPED_BUNDLE, choose_runtime, read_bundle
 from hydroear.score import Scorer, SiteScorer
 from hydroear.selftest.sensor import judge_source, listen
 from hydroear_bridge.faults import Faults
 from hydroear_bridge.frames import Audio, EventCode
 from hydroear_bridge.simulator import simulate
-from running import SENSOR as EAR
-from running import Daemon, Unit
 
 FAULTS = Faults(loss=0.05, corrupt=0.01, stall=0.02)
 Pieces = list[Block | Gap]
@@ -158,17 +153,20 @@ def test_a_level_stays_true_when_the_gain_changes(bench: Bench) -> None:
     assert loud_db - quiet_db == pytest.approx(10.0, abs=0.3), "levels are those at the gain that is asked for"
 
 
-def test_alarms_are_told_until_they_are_over(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_device_reports_is_passed_on_while_it_is_heard(bench: Bench) -> None:
     source = BridgeSource(settings(bench))
     pieces = hear(source, seconds(0.2))
-    assert source.device.alarms == ()
+    news = source.news()
+    assert [type(one) for one in news] == [Alive]
     bench.happen(EventCode.WATER_INGRESS)
-    bench.happen(EventCode.TAMPER)
-    hear(source, lambda _: source.device.alarms == ("tamper", "water-ingress"), pieces)
-    bench.happen(EventCode.TAMPER, begun=False)
-    hear(source, lambda _: source.device.alarms == ("water-ingress",), pieces)
+    bench.happen(EventCode.WATER_INGRESS, begun=False)
+
+    def reports(_: Pieces) -> bool:
+        news.extend(source.news())
+        return [one.begun for one in news if isinstance(one, Report)] == [True, False]
+
+    hear(source, reports, pieces)
     source.close()
-    assert f"{bench.endpoint.name}: the device reports water-ingress" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -191,33 +189,12 @@ def test_what_the_device_cannot_do_is_told_with_what_it_can(
         assert source.status.last_error == f"{bench.endpoint.name}: {says}"
 
 
-def test_the_control_room_is_told_of_an_alarm_at_once(tmp_path: Path, unit: Unit, mosquitto: Mosquitto) -> None:
-    topic = "hydroear/v1/high-street/health"
-    with Bench(endpoint("tcp", tmp_path)) as bench, mosquitto.subscribe(topic) as room:
-        unit.mqtt = {"url": mosquitto.url}
-        with Daemon(unit.configure({"type": "bridge", "port": bench.endpoint.name})) as daemon:
-            wait_for(lambda: daemon.windows, f"windows: {daemon.complaints}")
-            bench.happen(EventCode.TAMPER)
-            room.wait_for(lambda _: len(room.on(topic)) > 1, "the second health, long before it is due")
-            promised = Draft202012Validator(json.loads((files("hydroear.mqtt") / "schemas/health.json").read_text()))
-            promised.validate(room.on(topic)[-1].json)
-            told = room.on(topic)[-1].json["sensors"][EAR]
-            assert told["device"]["alarms"] == ["tamper"]
-            assert told["device"]["model"] == "hydroear simulator"
-            if told["samples_lost"] == 0:
-                assert (told["condition"], told["ailment"]) == (
-                    "degraded",
-                    "the device reports tamper: look after it",
-                )
-
-
 def test_a_port_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     with Bench(endpoint("terminal", tmp_path)) as bench:
         source = BridgeSource(settings(bench, stall_s=0.5))
-        bench.endpoint.cut()
-        pieces = hear(source, lambda pieces: len(pieces) == 2)
-        assert "not there; plug it in" in pieces[0].reason  # type: ignore[union-attr]
-        bench.endpoint.mend()
+        with bench.unplugged():
+            pieces = hear(source, lambda pieces: len(pieces) == 2)
+            assert "not there; plug it in" in pieces[0].reason  # type: ignore[union-attr]
         hear(source, lambda pieces: isinstance(pieces[-1], Block), pieces)
         source.close()
 

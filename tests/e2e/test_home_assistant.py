@@ -21,13 +21,19 @@ from hydroear.config.schema import NAME_PATTERN
 from hydroear.model import SHIPPED_BUNDLE
 from hydroear.mqtt import payloads, topics
 from hydroear.mqtt.homeassistant import STATUS_TOPIC, discovery_message
-from hydroear.mqtt.payloads import Health, SensorHealth, SensorState, Stamp, State, Status
+from hydroear.mqtt.payloads import Health, OpenAlarm, SensorHealth, SensorState, Stamp, State, Status
 from listening import command, health, write
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("HOME_ASSISTANT_PYTHON", ROOT / ".home-assistant/bin/python"))
 UNIT, SENSOR = "high.street_1", "hydrant-7"
 DISCOVERY = discovery_message("homeassistant", unit=UNIT, sensors=[SENSOR])
+ALARMS = {
+    "tamper": "hydrant_7_tamper",
+    "water-ingress": "hydrant_7_water_ingress",
+    "low-battery": "hydrant_7_battery",
+    "0x8001": "hydrant_7_other_alarm",
+}
 START_S = 30.0
 needs_home_assistant = pytest.mark.skipif(
     not PYTHON.exists(), reason=f"no Home Assistant in {PYTHON.parents[1]}: see daemon/docs/home-assistant.md"
@@ -124,7 +130,8 @@ def test_a_real_home_assistant_shows_what_a_unit_says_and_asks_for_a_self_test(
     def say_state(state: SensorState, score: float | None, level_db: float | None) -> None:
         say(topics.state(UNIT, SENSOR), State(SENSOR, state, score, level_db, datetime.now(UTC), 1.0, 1, 0, None, None))
 
-    single(DISCOVERY.topic, DISCOVERY.payload, qos=1, retain=True, port=mosquitto.port)
+    discovery = discovery_message("homeassistant", unit=UNIT, sensors=[SENSOR], devices=[SENSOR])
+    single(discovery.topic, discovery.payload, qos=1, retain=True, port=mosquitto.port)
     say(topics.status(UNIT), Status("online"))
     say_state("quiet", 0.75, -41.5)
     say(topics.health(UNIT), unit_health("healthy", cpu_temperature_c=48.5))
@@ -138,6 +145,7 @@ def test_a_real_home_assistant_shows_what_a_unit_says_and_asks_for_a_self_test(
         cpu_temperature="48.5",
         problem="off",
         self_test="unknown",
+        **dict.fromkeys(ALARMS.values(), "off"),
     )
     leak = {"leak": "on", "acknowledged": "on", "noisy": "unknown", "fault": "unknown"}
     for state in get_args(SensorState):
@@ -148,6 +156,9 @@ def test_a_real_home_assistant_shows_what_a_unit_says_and_asks_for_a_self_test(
             hydrant_7_score="unknown",
             hydrant_7_level="unknown",
         )
+    for alarm in ALARMS:
+        say(topics.health(UNIT), unit_health("healthy", cpu_temperature_c=None, alarm=alarm))
+        home_assistant.wait_for(**{name: "on" if of == alarm else "off" for of, name in ALARMS.items()})
     say(topics.health(UNIT), unit_health("failed", cpu_temperature_c=None))
     home_assistant.wait_for(problem="on", cpu_temperature="unknown")
 
@@ -167,8 +178,8 @@ def test_a_real_home_assistant_shows_what_a_unit_says_and_asks_for_a_self_test(
     assert home_assistant.ask("complaints") == []
 
 
-def unit_health(condition: payloads.SensorCondition, *, cpu_temperature_c: float | None) -> Health:
-    """A unit with one sensor in a condition."""
+def unit_health(condition: payloads.SensorCondition, *, cpu_temperature_c: float | None, alarm: str = "") -> Health:
+    """A unit with one sensor in a condition, and perhaps an alarm."""
     sensor = SensorHealth(
         state="quiet",
         level_db=-41.5,
@@ -186,6 +197,7 @@ def unit_health(condition: payloads.SensorCondition, *, cpu_temperature_c: float
         ailment="",
         evidence=None,
         device=None,
+        alarms=[OpenAlarm("alarm-1", alarm, datetime.now(UTC))] if alarm else [],
     )
     return Health(
         uptime_s=1.0,

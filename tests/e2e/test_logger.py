@@ -22,9 +22,10 @@ from broker import Mosquitto, Subscriber, wait_for
 from hydroear.audio import Block, Gap
 from hydroear.capture.logger import LoggerSource
 from hydroear.config import schema
-from hydroear_bridge.device import StoredRecording
+from hydroear_bridge.device import Device, StoredRecording
 from hydroear_bridge.faults import Faults
-from hydroear_bridge.frames import Audio
+from hydroear_bridge.frames import Audio, Capabilities, EventCode
+from hydroear_bridge.link import DELIMITER, encode
 from hydroear_bridge.simulator import Sent, simulate, tape
 from listening import LEAK, SCENE_S, Samples, health, hydroear, scene
 from running import SENSOR as EAR
@@ -264,3 +265,24 @@ def test_a_night_arrives_whole_over_a_line_that_loses_and_is_unplugged(tmp_path:
     heard = np.concatenate([piece.samples for piece in pieces if isinstance(piece, Block)])
     expected = [frame.frame.body.samples() for frame in frames if isinstance(frame.frame.body, Audio)]
     np.testing.assert_array_equal(heard, np.concatenate(expected))
+
+
+def test_an_alarm_in_the_night_has_the_time_at_which_it_began(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    device = Device(tape(health(6.0).astype(np.float64)), capabilities=Capabilities.STATUS | Capabilities.EVENT)
+    device.boot(0.0)
+    frames = [*device.send(2.5), *device.happen(EventCode.WATER_INGRESS, 2.5), *device.send(4.0)]
+    frames += [*device.happen(EventCode.WATER_INGRESS, 4.0, begun=False), *device.send(6.0)]
+    data = DELIMITER + b"".join(map(encode, frames))
+    start_us = round(1e6 * NIGHT.timestamp())
+    recording = StoredRecording(data, start_us, duration_ms=6000)
+    with (
+        Bench(endpoint("tcp", tmp_path), recordings=[recording]) as bench,
+        mosquitto.subscribe("hydroear/v1/high-street/alarm/#") as room,
+        Daemon(configure(tmp_path, None, bench, mosquitto), TZ="UTC") as daemon,
+    ):
+        room.wait_for(lambda told: len(told) == 2, f"an alarm: {daemon.complaints}", timeout_s=40.0)
+    opened, closed = (message.json for message in room.received)
+    assert (opened["alarm"], opened["phase"], closed["phase"]) == ("water-ingress", "open", "close")
+    assert opened["alarm_id"] == closed["alarm_id"]
+    assert abs(time(opened["opened_time"]) - NIGHT - timedelta(seconds=2.5)) < timedelta(milliseconds=50)
+    assert abs(time(closed["closed_time"]) - NIGHT - timedelta(seconds=4.0)) < timedelta(milliseconds=50)

@@ -54,7 +54,7 @@ class Street:
         self._broker = broker
 
     def say(self, unit: str, *bodies: payloads.Body, seq: int = 0, age_s: float = 0.0) -> None:
-        """Publish; all but events are retained."""
+        """Publish; all but events and alarms are retained."""
         messages = []
         for body in bodies:
             said = datetime.now(UTC) - timedelta(seconds=age_s)
@@ -62,11 +62,13 @@ class Street:
             match body:
                 case payloads.Event():
                     topic = topics.event(unit, body.event_id)
+                case payloads.Alarm():
+                    topic = topics.alarm(unit, body.alarm_id)
                 case payloads.State():
                     topic = topics.state(unit, body.sensor)
                 case _:
                     topic = f"{topics.ROOT}/{unit}/{body.kind}"
-            retain = not isinstance(body, payloads.Event)
+            retain = not isinstance(body, payloads.Event | payloads.Alarm)
             messages.append({"topic": topic, "payload": payloads.encode(body, stamp), "qos": 1, "retain": retain})
         multiple(messages, "127.0.0.1", self._broker.port)
 
@@ -75,9 +77,9 @@ class Street:
         self.say(unit, payloads.Status("online"), health(), heard(state, event_id))
 
 
-def health() -> payloads.Health:
+def health(*alarms: payloads.OpenAlarm) -> payloads.Health:
     sensor = payloads.SensorHealth(
-        "quiet", -40.0, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", evidence=None, device=None
+        "quiet", -40.0, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None, alarms
     )
     return payloads.Health(10.0, 1, 0, {}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
 
@@ -130,19 +132,24 @@ def test_one_look_lists_units_by_how_soon_somebody_has_to_look(street: Street, m
     calm = hydroear("room", "--mqtt", mosquitto.url, "--once")
     assert (calm.returncode, calm.stderr) == (0, "")
     street.live("leaky-lane", "leak", EVENT)
+    opened = payloads.OpenAlarm("tamper-1", "tamper", datetime(2025, 3, 1, 2, 11, tzinfo=UTC))
+    street.say("open-yard", payloads.Status("online"), health(opened), heard("quiet"))
     street.say("dead-end", payloads.Status("offline"), health(), heard("quiet"))
     street.say("silent-way", payloads.Status("online"), health(), heard("quiet"), age_s=7200.0)
     done = hydroear("room", "--mqtt", mosquitto.url, "--once")
     assert done.returncode == 1
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert [line[:2] for line in lines[1:5]] == [
-        ["leak", "leaky-lane"], ["deaf", "dead-end"], ["deaf", "silent-way"], ["quiet", "calm-street"],
+    assert [line[:2] for line in lines[1:6]] == [
+        ["leak", "leaky-lane"], ["alarm", "open-yard"], ["deaf", "dead-end"], ["deaf", "silent-way"],
+        ["quiet", "calm-street"],
     ]  # fmt: skip
+    assert "tamper since 2025-03-01 02:11 UTC: look after its device" in done.stdout
     assert "it is offline" in done.stdout
     assert "it is silent since" in done.stdout
-    assert done.stdout.splitlines()[-1] == "4 units: 1 leak, 2 deaf, 1 quiet"
+    assert done.stdout.splitlines()[-1] == "5 units: 1 leak, 1 alarm, 2 deaf, 1 quiet"
     snapshot = json.loads(hydroear("room", "--mqtt", mosquitto.url, "--once", "--json").stdout)
-    assert [unit["severity"] for unit in snapshot["units"]] == ["leak", "deaf", "deaf", "quiet"]
+    assert [unit["severity"] for unit in snapshot["units"]] == ["leak", "alarm", "deaf", "deaf", "quiet"]
+    assert snapshot["units"][1]["alarms"][0]["alarm_id"] == "tamper-1"
     assert snapshot["units"][0]["events"][0]["event_id"] == EVENT
 
 
@@ -157,6 +164,14 @@ def test_a_script_gets_one_alarm_a_leak_and_hears_of_a_lost_broker(street: Stree
         assert (step["state"], step["steps"][-1]["reason"]) == ("acknowledged", "acknowledged by Ada")
         (alarm,) = watching.lines("alarm")
         assert (alarm["unit"], alarm["event_id"], alarm["low_hz"]) == ("high-street", EVENT, 420.0)
+        wet, device = datetime.now(UTC), payloads.AlarmDevice("hydrophone", "00a1b2")
+        told = payloads.Alarm("wet-1", SENSOR, "water-ingress", "open", wet, None, None, device, "water came in")
+        for _ in range(2):
+            street.say("high-street", told)
+        street.say("high-street", replace(told, phase="close", closed_time=wet, reason="it is over"), seq=1)
+        opened, closed = watching.wait_for(2, "device-alarm")
+        assert (opened["alarm"], opened["open"], opened["uid"]) == ("water-ingress", True, "00a1b2")
+        assert (closed["alarm_id"], closed["open"], closed["reason"]) == ("wet-1", False, "it is over")
         mosquitto.restart()
         lost = watching.wait_for(3, "link")
         assert [line["connected"] for line in lost[1:]][-1] is True

@@ -23,6 +23,7 @@ OWN = [
     topics.state("unit-1", "pipe"),
     topics.night("unit-1", "pipe"),
     topics.event("unit-1", "e1"),
+    topics.alarm("unit-1", "a1"),
     topics.clip("unit-1", "e1"),
     topics.reply("unit-1", "ask-1"),
     topics.selftest("unit-1"),

@@ -13,17 +13,20 @@ from hydroear.capture.microcontroller import Microcontroller
 from hydroear.capture.supervised import Frame as Heard
 from hydroear.capture.timeline import Timeline
 from hydroear.config import schema
+from hydroear.health.alarm import Alive, Report
 from hydroear_bridge.frames import (
     Audio,
     AudioFlags,
     Body,
     Event,
+    EventCode,
     Frame,
     Hello,
     ResetCause,
     SampleFormat,
     SensorStatus,
     Status,
+    Time,
 )
 from hydroear_bridge.link import encode
 
@@ -52,7 +55,7 @@ class Device:
         self._sequence = self._index = 0
 
     def hello(self) -> None:
-        self.say(Hello(boot_id=self._boot_id, model="hydrophone", firmware="1.0"))
+        self.say(Hello(boot_id=self._boot_id, uid=b"\x00\xff", model="hydrophone", firmware="1.0"))
 
     def audio(self, frames: int = 1, *, arrive: bool = True, **fields: Any) -> None:
         for _ in range(frames):
@@ -69,11 +72,19 @@ class Device:
         self._index += frames * COUNT
 
     def say(self, body: Body, *, stream: int = 0, at_s: float | None = None, arrive: bool = True) -> None:
-        device_us = round(1e6 * ((self.now_s if at_s is None else at_s) - self._booted_s))
-        wire = encode(Frame(sequence=self._sequence, device_time_us=device_us, stream=stream, body=body))
-        self._sequence += 1
+        wire = self.wire(body, stream=stream, at_s=at_s)
         if arrive:
-            self.hear(self.heard_by.receive(b"\0" + wire, self.now_s + DELAY_S))
+            self.hear(self.heard_by.receive(wire, self.now_s + DELAY_S))
+
+    def us(self, at_s: float | None = None) -> int:
+        """The device's time now, or at another time."""
+        return round(1e6 * ((self.now_s if at_s is None else at_s) - self._booted_s))
+
+    def wire(self, body: Body, *, stream: int = 0, at_s: float | None = None) -> bytes:
+        """The next frame, as it is sent."""
+        frame = Frame(sequence=self._sequence, device_time_us=self.us(at_s), stream=stream, body=body)
+        self._sequence += 1
+        return b"\0" + encode(frame)
 
     def hear(self, frames: list[Heard]) -> None:
         self.frames += frames
@@ -208,12 +219,40 @@ def test_what_it_says_of_itself_is_told_in_the_units_of_the_payload(device: Devi
     assert (health.adc_overruns, health.samples_dropped, health.clips) == (1, 320, 2)
 
 
-def test_an_alarm_of_its_makers_own_is_told_by_number_and_ends_with_a_boot(device: Device) -> None:
+def test_it_gives_signs_of_life_and_passes_on_what_was_reported(device: Device) -> None:
     device.say(Event(time_us=0, number=0, event=0x8001))
-    assert device.heard_by.health.alarms == ("0x8001",)
+    device.say(Event(time_us=0, number=1, event=EventCode.LOW_BATTERY, value=3310), stream=1)
+    device.say(Event(time_us=0, number=2, event=EventCode.TAMPER), stream=2)
     device.boot(device.now_s + 1.0)
     device.hello()
-    assert device.heard_by.health.alarms == ()
+    greeting, own, battery, again = device.heard_by.news()
+    assert greeting == Alive(1_000.0 + DELAY_S, 1, "hydrophone", "00ff")
+    assert isinstance(own, Report)
+    assert (own.alarm, own.stream, own.number, own.battery_v) == ("0x8001", 0, 0, None)
+    assert isinstance(battery, Report)
+    assert (battery.alarm, battery.stream, battery.battery_v) == ("low-battery", 1, 3.31)
+    assert isinstance(again, Alive)
+    assert again.boot_id == 2
+    assert device.heard_by.news() == []
+
+
+@pytest.mark.parametrize("clock_is_known", [False, True])
+def test_an_alarm_has_the_time_at_which_it_began_however_late_it_is_told(device: Device, clock_is_known: bool) -> None:
+    if clock_is_known:
+        asked_s = device.now_s
+        answer = Time(receiver_sent_us=round(1e6 * asked_s), device_received_us=device.us(), device_sent_us=device.us())
+        device.hear(device.heard_by.receive(device.wire(answer), asked_s))
+    began_s, began_us = device.now_s, device.us()
+    device.now_s += 3600.0
+    device.say(Event(time_us=began_us, number=0, event=EventCode.TAMPER))
+    (report,) = [one for one in device.heard_by.news() if isinstance(one, Report)]
+    assert report.time == pytest.approx(began_s + (0.0 if clock_is_known else DELAY_S), abs=1e-6)
+
+
+def test_nothing_is_reported_that_is_still_to_come(device: Device) -> None:
+    device.say(Event(time_us=2**63, number=0, event=EventCode.TAMPER))
+    (report,) = [one for one in device.heard_by.news() if isinstance(one, Report)]
+    assert report.time == pytest.approx(device.now_s + DELAY_S)
 
 
 def test_a_minute_tells_how_fast_its_crystal_is() -> None:

@@ -12,6 +12,7 @@ from hydroear.mqtt import topics
 from hydroear.mqtt.commands import parse
 from hydroear.mqtt.homeassistant import discovery_message
 
+OF_A_SENSOR = ("leak", "state", "score", "level")
 DISCOVERY_TOPIC = re.compile(r"homeassistant/device/[a-zA-Z0-9_-]+/config")
 """https://www.home-assistant.io/integrations/mqtt/#discovery-topic: the object id holds these characters alone."""
 
@@ -30,8 +31,8 @@ def test_units_whose_names_differ_have_topics_that_differ_and_are_allowed() -> N
 
 def test_every_entity_has_an_id_of_its_own_whatever_sensors_are_called() -> None:
     sensors = ["queue", "a", "a_leak", "a_leak_leak", "problem"]
-    components = discovery("u", *sensors)["components"]
-    assert len(components) == 4 + 4 * len(sensors)
+    components = json.loads(discovery_message("ha", unit="u", sensors=sensors, devices=sensors).payload)["components"]
+    assert len(components) == 4 + 8 * len(sensors)
     assert len({component["unique_id"] for component in components.values()}) == len(components)
 
 
@@ -52,7 +53,16 @@ def test_the_button_sends_a_command_with_a_request_id_that_can_be_part_of_a_topi
     assert request.request_id == "home-assistant-1741010706789"
 
 
-@pytest.mark.parametrize("key", ["leak", "state", "score", "level"])
+def test_only_a_sensor_with_a_device_has_alarms() -> None:
+    message = discovery_message("ha", unit="u", sensors=["pipe", "valve"], devices=["valve"])
+    components = json.loads(message.payload)["components"]
+    assert {key for key in components if key.startswith("pipe_")} == {f"pipe_{key}" for key in OF_A_SENSOR}
+    alarms = {key: components[f"valve_{key}"] for key in ("tamper", "water-ingress", "low-battery", "other-alarm")}
+    assert {alarm["state_topic"] for alarm in alarms.values()} == {topics.health("u")}
+    assert [alarm["device_class"] for alarm in alarms.values()] == ["tamper", "moisture", "battery", "problem"]
+
+
+@pytest.mark.parametrize("key", OF_A_SENSOR)
 def test_a_sensor_is_told_of_by_its_state(key: str) -> None:
     component = discovery("u", "hydrant-7")["components"][f"hydrant-7_{key}"]
     assert component["state_topic"] == topics.state("u", "hydrant-7")

@@ -74,7 +74,14 @@ def test_the_text_is_in_the_format_and_in_base_units() -> None:
     assert told['hydroear_dropped_messages_total{kind="clip"}'] == 4
     assert told['hydroear_sensor_state{sensor="hydrant-7",state="quiet"}'] == 1
     assert told['hydroear_sensor_state{sensor="hydrant-7",state="leak"}'] == 0
+    assert told['hydroear_device_alarm{sensor="hydrant-7",alarm="water-ingress"}'] == 1
     assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_an_alarm_of_a_device_and_of_its_sensor_is_one_sample() -> None:
+    alarms = HEALTH["sensors"]["hydrant-7"]["alarms"]
+    told = samples(render(changed(("sensors", "hydrant-7", "alarms"), [*alarms, *alarms])))
+    assert sum(name.startswith("hydroear_device_alarm") for name in told) == 1
 
 
 @pytest.mark.parametrize("path", [path for path in numbers(HEALTH) if path != ("seq",)], ids="-".join)

@@ -100,14 +100,24 @@ def test_a_full_outbox_drops_the_oldest_of_the_least_important_kind_and_counts(p
 
 def test_an_open_event_changes_together_with_its_message_or_not_at_all(path: Path) -> None:
     with Outbox(path) as outbox:
-        outbox.put(event(1), remember=("a", "open"))
+        outbox.put(event(1), remember={"a": "open"})
         with pytest.raises(OutboxError):
-            outbox.put(event(2), remember=("a", None))  # type: ignore[arg-type]  # the second half fails
+            outbox.put(event(2), remember={"a": None})  # type: ignore[dict-item]  # the second half fails
         assert payloads(outbox) == [event(1).payload]
     with Outbox(path) as outbox:
         assert outbox.recall("a") == "open"
         outbox.put(event(3), forget="a")
         assert outbox.recall("a") is None
+
+
+def test_all_that_is_open_of_one_kind_is_recalled_together(path: Path) -> None:
+    with Outbox(path) as outbox:
+        for name in ("a", "alarm", "alarm/2", "alarm/1", "alarm/3"):
+            outbox.put(event(1), remember={name: f"about {name}"})
+        outbox.put(event(1), forget="alarm/3")
+    with Outbox(path) as outbox:
+        assert outbox.recall_all("alarm/") == ["about alarm/1", "about alarm/2"]
+        assert outbox.recall_all("alarm_") == []
 
 
 def test_kill_9_loses_nothing_that_was_put(path: Path) -> None:
@@ -119,7 +129,7 @@ from hydroear.outbox import Outbox
 from hydroear.outbox.outbox import MAX_AGE_S
 outbox = Outbox(Path({str(path)!r}))
 for number in range(10**6):
-    outbox.put(Message("unit/event/1", b"%d" % number, Kind.EVENT), remember=("a", str(number)))
+    outbox.put(Message("unit/event/1", b"%d" % number, Kind.EVENT), remember={{"a": str(number)}})
     print(number, flush=True)
 """
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)

@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 from hydroear.health.device import DeviceHealth
 from hydroear.mqtt import topics
 from hydroear.mqtt.payloads import (
+    Alarm,
+    AlarmDevice,
     Birth,
     Body,
     Calibration,
@@ -23,6 +25,7 @@ from hydroear.mqtt.payloads import (
     Health,
     Model,
     Night,
+    OpenAlarm,
     Reply,
     SelfTest,
     SensorBirth,
@@ -45,6 +48,7 @@ STAMP = Stamp(
     seq=3,
     bundle=BUNDLE,
 )
+WET = datetime(2025, 3, 1, 2, 3, 6, 250_000, tzinfo=UTC)
 QUANTILES = {"p50_decades": 0.3, "p95_decades": 1.25, "p99_decades": 2.0, "low_decades": 0.25}
 EXAMPLES: list[Body] = [
     Status("online"),
@@ -98,8 +102,8 @@ EXAMPLES: list[Body] = [
                     frames_dropped=1,
                     frames_lost=4,
                     frames_bad=2,
-                    alarms=("water-ingress",),
                 ),
+                alarms=[OpenAlarm("hydrant-7-water-ingress-20250301T020306Z-0a1b2c3d", "water-ingress", WET)],
             )
         },
     ),
@@ -121,6 +125,17 @@ EXAMPLES: list[Body] = [
         false_alarms_per_month=0.1,
         reason="over the raise level for 60 s",
         evidence={"low_hz": 420.0, "sentences": ["over the raise level for 60 s"]},
+    ),
+    Alarm(
+        alarm_id="hydrant-7-low-battery-20250301T020306Z-4e5f6071",
+        sensor="hydrant-7",
+        alarm="low-battery",
+        phase="close",
+        opened_time=WET,
+        closed_time=WET + timedelta(minutes=1),
+        battery_v=3.31,
+        device=AlarmDevice(model="hydrophone", uid="00a1b2c3"),
+        reason="the device says that it is over",
     ),
     SelfTest(
         "warn",
@@ -235,6 +250,7 @@ def test_topics_are_those_of_version_1() -> None:
         topics.night("u", "s"),
         topics.model("u"),
         topics.event("u", "e"),
+        topics.alarm("u", "a"),
         topics.clip("u", "e"),
         topics.command("u", "selftest"),
         topics.reply("u", "r"),
@@ -246,6 +262,7 @@ def test_topics_are_those_of_version_1() -> None:
         "hydroear/v1/u/sensor/s/night",
         "hydroear/v1/u/model",
         "hydroear/v1/u/event/e",
+        "hydroear/v1/u/alarm/a",
         "hydroear/v1/u/clip/e",
         "hydroear/v1/u/cmd/selftest",
         "hydroear/v1/u/reply/r",

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hydroear.capture.recorded import Beginning, Loss, Run, beginning, hear
+from hydroear.capture.recorded import Beginning, Loss, Run, Told, beginning, hear
 from hydroear.config.schema import LoggerSource
 from hydroear.errors import CaptureError
 from hydroear_bridge.frames import Audio, Body, Frame, Hello, SampleFormat, Status
@@ -70,7 +70,7 @@ def settings(**options: object) -> LoggerSource:
 
 def heard(memory: Memory, **options: object) -> list[Run | Loss]:
     """Runs and losses, which leave no place out."""
-    pieces = [one for one in hear(memory.parts(), settings(**options)) if not isinstance(one, Frame)]
+    pieces = [one for one in hear(memory.parts(), settings(**options)) if not isinstance(one, Told)]
     ends = [piece.end if isinstance(piece, Run) else piece.first + piece.count for piece in pieces]
     assert pieces[0].first == 0
     assert [piece.first for piece in pieces[1:]] == ends[:-1]
@@ -147,14 +147,14 @@ def test_a_boot_within_is_a_loss_of_unknown_length() -> None:
     np.testing.assert_array_equal(first.samples, second.samples)
 
 
-def test_other_sensors_are_left_out_and_other_frames_come_as_they_are() -> None:
+def test_other_sensors_are_left_out_and_other_frames_come_with_their_place() -> None:
     memory = Memory()
     memory.boot(1)
-    memory.say(Status(battery_mv=3600))
     memory.record(2)
+    memory.say(Status(battery_mv=3600))
     memory.record(2, stream=2)
-    others = [one.body for one in hear(memory.parts(), settings()) if isinstance(one, Frame)]
-    assert [type(body) for body in others] == [Hello, Status]
+    others = [(one.at, type(one.frame.body)) for one in hear(memory.parts(), settings()) if isinstance(one, Told)]
+    assert others == [(0, Hello), (2 * FRAME, Status)]
     assert sum(len(piece.samples) for piece in heard(memory) if isinstance(piece, Run)) == 2 * FRAME
 
 

@@ -58,6 +58,10 @@ class Line:
             EVENT, "hydrant-7", "open", "leak", NOW - timedelta(minutes=3), NOW, 0.0, 6.4, 4.9, -41.2, 4.2, 0.1,
             "over the raise level for 10 min, and still at the recheck", {"sentences": REASONS},
         )  # fmt: skip
+        tampered = payloads.Alarm(
+            "hydrant-2-tamper-20250301T015905Z-91b0c4d7", "hydrant-2", "tamper", "open", NOW - timedelta(minutes=15),
+            None, None, payloads.AlarmDevice("hydrophone", "00a1b2"), "the case of the device was opened",
+        )  # fmt: skip
         self._happened: list[Any] = [
             LinkNews(True),
             *street("high-street", "hydrant-7", "leak", 6.4, -41.2, event_id=EVENT),
@@ -68,6 +72,8 @@ class Line:
             ),
             *street("river-walk", "hydrant-3", "quiet", 0.9, -61.3, muted_s=1800.0),
             *street("station", "hydrant-1", "acknowledged", 5.2, -44.0),
+            *street("weir", "hydrant-2", "quiet", 0.7, -60.2),
+            said("weir", topics.alarm("weir", tampered.alarm_id), tampered),
         ]
 
     def next(self, _timeout_s: float) -> Any:

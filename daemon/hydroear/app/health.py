@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hydroear.evidence import Writer
-from hydroear.health import Condition
 from hydroear.health.clock import clock_error_s
 from hydroear.health.machine import look_at_machine
 from hydroear.model import Bundle
@@ -20,11 +19,13 @@ from hydroear.mqtt import payloads
 from hydroear.outbox import Outbox
 
 if TYPE_CHECKING:
+    from hydroear.app.alarms import AlarmReporter
     from hydroear.app.unit import Ear
 
 
 def health_of(
     ears: Sequence[Ear],
+    alarms: AlarmReporter,
     *,
     outbox: Outbox,
     writer: Writer | None,
@@ -40,6 +41,8 @@ def health_of(
     ----------
     ears
         Its sensors.
+    alarms
+        Knows what their devices report.
     outbox
         Where its messages wait.
     writer
@@ -66,16 +69,13 @@ def health_of(
         clock_error_s=clock_error_s(),
         model=bundle.name,
         shadow=shadow,
-        sensors={ear.sensor: _sensor_health(ear, writer) for ear in ears},
+        sensors={ear.sensor: _sensor_health(ear, writer, alarms) for ear in ears},
     )
 
 
-def _sensor_health(ear: Ear, writer: Writer | None) -> payloads.SensorHealth:
+def _sensor_health(ear: Ear, writer: Writer | None, alarms: AlarmReporter) -> payloads.SensorHealth:
     latencies_ms = list(ear.latencies_ms)
     p50, p95 = (round(float(p), 3) for p in np.percentile(latencies_ms, [50, 95])) if latencies_ms else (None, None)
-    condition, ailment, device = ear.pipeline.liveness.condition, ear.pipeline.liveness.ailment, ear.source.device
-    if device is not None and device.alarms and condition is Condition.HEALTHY:
-        condition, ailment = Condition.DEGRADED, f"the device reports {', '.join(device.alarms)}: look after it"
     return payloads.SensorHealth(
         state=ear.pipeline.state.value,
         level_db=_rounded(ear.pipeline.level_db, 3),
@@ -89,10 +89,11 @@ def _sensor_health(ear: Ear, writer: Writer | None) -> payloads.SensorHealth:
         drift_ppm=_rounded(ear.source.drift_ppm, 1),
         score_p50_ms=p50,
         score_p95_ms=p95,
-        condition=condition.value,
-        ailment=ailment,
+        condition=ear.pipeline.liveness.condition.value,
+        ailment=ear.pipeline.liveness.ailment,
         evidence=None if writer is None else _evidence_health(ear.sensor, writer),
-        device=device,
+        device=ear.source.device,
+        alarms=alarms.of(ear.sensor),
     )
 
 

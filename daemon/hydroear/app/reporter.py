@@ -19,6 +19,9 @@ from hydroear.message import Kind, Message
 from hydroear.mqtt import payloads, topics
 from hydroear.outbox import Outbox
 
+_HEARD = "heard/"
+"""How the name begins under which it is remembered up to when, in UTC, what a logger recorded was told of."""
+
 Stamper = Callable[[int], payloads.Stamp]
 
 
@@ -59,7 +62,8 @@ class Reporter:
         self._last: Report | None = None
         remembered = outbox.recall(sensor)
         self.event = OpenEvent.from_json(remembered) if remembered is not None else None
-        self._told_until_utc_s = outbox.heard_until(sensor)
+        told_until = outbox.recall(f"{_HEARD}{sensor}")
+        self._told_until_utc_s = None if told_until is None else float(told_until)
 
     def has_told_of(self, moment: datetime) -> bool:
         """Whether something was told of an event at or after a moment with a time zone, in a recording.
@@ -143,13 +147,13 @@ class Reporter:
             evidence=None if reasons is None else reasons.to_json(),
         )
         message = Message(topics.event(self._unit, event.event_id), payloads.encode(body, stamp), Kind.EVENT)
-        heard = None if report.taken_utc_s is None else (self._sensor, report.taken_utc_s)
+        heard = {} if report.taken_utc_s is None else {f"{_HEARD}{self._sensor}": str(report.taken_utc_s)}
         if phase == "close":
             self.event = None
-            self._outbox.put(message, forget=self._sensor, heard=heard)
+            self._outbox.put(message, remember=heard, forget=self._sensor)
         else:
             self.event = event.told()
-            self._outbox.put(message, remember=(self._sensor, self.event.to_json()), heard=heard)
+            self._outbox.put(message, remember={**heard, self._sensor: self.event.to_json()})
 
     def _state(self, report: Report, pipeline: Pipeline) -> Message:
         body = payloads.State(

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from hydroear.app import models
+from hydroear.app.alarms import AlarmReporter
 from hydroear.app.birth import birth_of, sensor_birth
 from hydroear.app.candidates import Candidates
 from hydroear.app.desk import Desk
@@ -186,6 +187,13 @@ class Unit:
         self._model = start_model(config, runtime)  # counts a start, so only where no other unit owns the state
         self._bundle = self._model.bundle
         self._stamp = stamper(config.unit, self._bundle.sha256)
+        sources = {sensor.id: sensor.source for sensor in config.sensors}
+        self._places = {
+            sensor: (source.port, source.sensor)
+            for sensor, source in sources.items()
+            if isinstance(source, schema.BridgeSource | schema.LoggerSource)
+        }
+        self._alarms = AlarmReporter(self._places, unit=config.unit, outbox=self._outbox, stamp=self._stamp)
         self._store, self._writer = None, None
         if config.evidence.enabled:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
@@ -346,7 +354,9 @@ class Unit:
         if mqtt is None or mqtt.home_assistant is None:
             return {}
         sensors = [sensor.id for sensor in self._config.sensors]
-        discovery = homeassistant.discovery_message(mqtt.home_assistant, unit=self._config.unit, sensors=sensors)
+        discovery = homeassistant.discovery_message(
+            mqtt.home_assistant, unit=self._config.unit, sensors=sensors, devices=self._places
+        )
         self._outbox.put(discovery)
 
         def hear(_topic: str, payload: bytes, _retained: bool) -> None:
@@ -384,7 +394,7 @@ class Unit:
         self.examine(after_s=SELFTEST_AFTER_S)
         try:
             health_s = standing_s = time.monotonic()
-            told, seq, leaving, alarms = "", 0, False, self._alarms()
+            told, seq, leaving, alarms = "", 0, False, self._alarms.open
             while any(thread.is_alive() for thread in threads) and not self._asked_to_stop(within_s=0.2):
                 if leaving := attend():
                     break
@@ -392,7 +402,8 @@ class Unit:
                     standing_s += STANDING_EVERY_S
                     if (now := self._standing()) != told:
                         self._notifier.status(told := now)
-                due, before, alarms = time.monotonic() >= health_s, alarms, self._alarms()
+                self._hear_devices()
+                due, before, alarms = time.monotonic() >= health_s, alarms, self._alarms.open
                 if due or alarms != before:
                     health_s += self._config.publish.health_every_s if due else 0.0
                     health = payloads.encode(self._health(), self._stamp(seq))
@@ -430,6 +441,8 @@ class Unit:
             ear.source.close()
         for thread in threads:
             thread.join()
+        with suppress(OutboxError):  # the first one to fail has been told
+            self._hear_devices()
         for ear in self._ears:
             if ear.recorder is not None:
                 ear.recorder.close()
@@ -626,12 +639,14 @@ class Unit:
         if self._link is not None:
             self._link.announce()
 
-    def _alarms(self) -> list[Sequence[str]]:
-        return [() if ear.source.device is None else ear.source.device.alarms for ear in self._ears]
+    def _hear_devices(self) -> None:
+        for ear in self._ears:
+            self._alarms.take(ear.sensor, ear.source.news())
 
     def _health(self) -> payloads.Health:
         return health_of(
             self._ears,
+            self._alarms,
             outbox=self._outbox,
             writer=self._writer,
             refused=self._link.status.refused if self._link is not None else 0,

@@ -9,6 +9,7 @@ from hydroear.capture.microcontroller import Microcontroller
 from hydroear.capture.supervised import Feed, FeedEnd, Frame, SupervisedSource
 from hydroear.config import schema
 from hydroear.errors import CaptureError
+from hydroear.health.alarm import DeviceNews
 from hydroear.health.clock import clock_quality
 from hydroear.health.device import DeviceHealth
 from hydroear_bridge import BridgeError
@@ -40,6 +41,10 @@ class BridgeSource(SupervisedSource):
     def device(self) -> DeviceHealth:
         """How the device is doing."""
         return self._device.health
+
+    def news(self) -> list[DeviceNews]:
+        """Take what the device has told of itself since the last time."""
+        return self._device.news()
 
     def _start(self) -> Feed:
         return _Connection(self._settings, self._device)

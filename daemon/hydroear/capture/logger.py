@@ -5,23 +5,30 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Generator
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 
 from hydroear.audio import Block, Gap
 from hydroear.capture.collector import Collector, Fetched
-from hydroear.capture.recorded import Loss, Run, hear
+from hydroear.capture.microcontroller import MOST_NEWS, report_of
+from hydroear.capture.recorded import Loss, Run, Told, hear
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
+from hydroear.health.alarm import Alive, DeviceNews
 from hydroear.health.clock import clock_quality
 from hydroear.health.device import DeviceHealth
+from hydroear_bridge.frames import Event, Hello
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 3.0
 """How often a source that waits for a recording says so."""
+NEWS_S = 0.5
+"""What a logger said of itself is taken by another thread than its sound: a moment is left for that."""
 SPEED = 60.0
 """Times real time at which recordings are heard, at the most: what sounds now goes first. A choice."""
 _NOT_RECORDED = "not recorded"
@@ -52,6 +59,7 @@ class LoggerSource:
         self._settings = settings
         self._collector = Collector(settings, folder)
         self._device = DeviceHealth()
+        self._news: deque[DeviceNews] = deque(maxlen=MOST_NEWS)
         self._reading = threading.Lock()
         self._closed = threading.Event()
         self._next_index = 0
@@ -82,6 +90,10 @@ class LoggerSource:
     def device(self) -> DeviceHealth:
         """How the logger was doing when it last recorded."""
         return self._device
+
+    def news(self) -> list[DeviceNews]:
+        """Take what the logger told of itself while it recorded, as far as that was read since the last time."""
+        return [self._news.popleft() for _ in range(len(self._news))]
 
     def read(self) -> Block | Gap | None:
         """Wait for what comes next, for a few seconds at the most.
@@ -115,7 +127,7 @@ class LoggerSource:
                 yield from self._fail(error)
             # Whoever hears this gap can save what was made of the recording before it is gone.
             yield self._gap(1, _NOT_RECORDED, planned=True)
-            while not self._closed.is_set():
+            while not self._closed.wait(NEWS_S):
                 try:
                     self._collector.done(fetched)
                 except CaptureError as error:
@@ -148,8 +160,25 @@ class LoggerSource:
                 self._closed.wait(len(piece.samples) / self.rate_hz / SPEED)
             elif isinstance(piece, Loss):
                 yield self._gap(piece.count, piece.reason)
+            else:
+                self._learn(piece, fetched, begin)
         played_s = (self._next_index - begin) / self.rate_hz
         self._ended_utc_s, self._waited_s = None if utc_s is None else utc_s + played_s, 0.0
+
+    def _learn(self, told: Told, fetched: Fetched, begin: int) -> None:
+        """Take what the logger said of itself while it recorded."""
+        frame, after_s = told.frame, told.at / self.rate_hz
+        match frame.body:
+            case Hello() as hello:
+                stream_s = (begin + told.at) / self.rate_hz
+                self._news.append(Alive(stream_s, hello.boot_id, hello.model, hello.uid.hex()))
+            case Event() as event:
+                after_s -= 1e-6 * max(0, frame.device_time_us - event.time_us)
+                start_utc_s = fetched.start_utc_s
+                time: float | datetime = fetched.start_s + after_s
+                if start_utc_s is not None:
+                    time = datetime.fromtimestamp(start_utc_s + after_s, UTC)
+                self._news.append(report_of(event, frame.stream, time))
 
     def _rest(self) -> Gap:
         """The time that has passed without a recording, and up to when it is known that there was none."""

@@ -6,8 +6,10 @@ Without I/O, and without a clock of its own.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from hydroear.capture import supervised
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
+from hydroear.health.alarm import Alive, DeviceNews, Report
 from hydroear.health.device import DeviceHealth
 from hydroear_bridge.account import FramesLost, Restart, SamplesLost
 from hydroear_bridge.frames import (
@@ -44,6 +47,8 @@ LOSS_REASONS = {
     "unknown": "lost on the device and on the way",
 }
 """By the place at which the account says that samples were lost."""
+MOST_NEWS = 1000
+"""News that is kept for whoever takes it: a recording or a self-test takes none. A choice."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,17 @@ class Microcontroller:
         self._held: list[tuple[Happening, float]] | None = None
         self._mark: _Mark | None = None
         self._lost, self._loss, self._on_device = 0, "", False
-        self._alarms: dict[int, str] = {}
+        self._news: deque[DeviceNews] = deque(maxlen=MOST_NEWS)
         self._health = DeviceHealth()
 
     @property
     def health(self) -> DeviceHealth:
         """How the device is doing. May be asked from any thread."""
         return self._health
+
+    def news(self) -> list[DeviceNews]:
+        """Take its signs of life and its reports of alarms since the last time. May be called from any one thread."""
+        return [self._news.popleft() for _ in range(len(self._news))]
 
     @property
     def due_s(self) -> float:
@@ -149,11 +158,12 @@ class Microcontroller:
                 case Frame(body=Status() as status):
                     self._learn(status)
                 case Frame(body=Event() as event, stream=stream) if stream in (0, self._settings.sensor):
-                    self._alarm(event)
+                    self._report(event, stream, happening.device_time_us, now_s)
         return frames
 
     def _greet(self, hello: Hello, now_s: float) -> None:
         self._health = replace(self._health, model=hello.model, firmware=hello.firmware)
+        self._news.append(Alive(now_s, hello.boot_id, hello.model, hello.uid.hex()))
         sensor = next((one for one in hello.sensors if one.stream == self._settings.sensor), None)
         if sensor is None and hello.sensors:
             there = ", ".join(str(one.stream) for one in hello.sensors)
@@ -218,8 +228,7 @@ class Microcontroller:
         self._loss = why
 
     def _begin_anew(self) -> None:
-        self._health = replace(self._health, restarts=self._session.restarts, alarms=())
-        self._alarms.clear()
+        self._health = replace(self._health, restarts=self._session.restarts)
         self._mark, self._lost = None, 0
         _log.warning(
             "%s: the device started anew (%d)",
@@ -244,15 +253,18 @@ class Microcontroller:
             frames_dropped=status.frames_dropped,
         )
 
-    def _alarm(self, event: Event) -> None:
-        name = _words(EventCode, event.event)
-        if event.begun:
-            self._alarms[event.event] = name
-        else:
-            self._alarms.pop(event.event, None)
-        self._health = replace(self._health, alarms=tuple(sorted(self._alarms.values())))
-        what, level = ("reports", logging.WARNING) if event.begun else ("no longer reports", logging.INFO)
-        _log.log(level, "%s: the device %s %s", self._settings.port, what, name, extra=coded(Code.DEVICE_ALARM))
+    def _report(self, event: Event, stream: int, device_us: int, now_s: float) -> None:
+        happened_us = min(event.time_us, device_us)
+        time_s = self._session.clock.time_s(happened_us)
+        if time_s is None:  # that the report was on the way for no time is the best guess
+            time_s = now_s - 1e-6 * (device_us - happened_us)
+        self._news.append(report_of(event, stream, time_s))
+
+
+def report_of(event: Event, stream: int, time: float | datetime) -> Report:
+    """What an EVENT frame of a stream reports, of something that happened at a time."""
+    battery_v = event.value / 1e3 if event.begun and event.event == EventCode.LOW_BATTERY else None
+    return Report(_words(EventCode, event.event), event.begun, time, event.number, stream, battery_v)
 
 
 def at_gain(samples: Samples, audio: Audio, gain_db: float | None) -> Samples:

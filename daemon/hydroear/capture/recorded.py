@@ -50,6 +50,14 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the device said of itself, and at which place in the recording."""
+
+    at: int
+    frame: Frame
+
+
+@dataclass(frozen=True)
 class Beginning:
     """Which boot of the device recorded it, if known, and the device's time of its first sample, in µs."""
 
@@ -71,7 +79,7 @@ def beginning(parts: Iterable[bytes], stream: int) -> Beginning | None:
     return None
 
 
-def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run | Loss | Frame]:
+def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run | Loss | Told]:
     """Play a recording.
 
     Parameters
@@ -83,9 +91,9 @@ def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run 
 
     Yields
     ------
-    Run, Loss or Frame
+    Run, Loss or Told
         The stream of the sensor, gapless: each run and loss begins where the one before ended, the first at 0. Frames
-        that are no audio come as they are, in between.
+        that are no audio come in between, up to a run too early.
 
     Raises
     ------
@@ -126,7 +134,7 @@ def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run 
                 if held >= RUN_S * settings.rate_hz:
                     yield from flush()
             case Frame(body=body) if not isinstance(body, Audio):
-                yield event
+                yield Told(place + held + sum(count for count, _ in lost), event)
     yield from flush()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydroear.audio import Block, Samples, channels_of, open_recording
 from hydroear.errors import AudioError, UsageError
+from hydroear.health.alarm import DeviceNews
 
 PACED_BLOCK_S = 0.1
 """Length of a block that is played by the clock, about that of a sensor's."""
@@ -96,6 +97,10 @@ class RecordingSource:
     @property
     def device(self) -> None:
         """A recording has no device."""
+
+    def news(self) -> list[DeviceNews]:
+        """None: a recording has no device."""
+        return []
 
     def read(self) -> Block | None:
         """Wait for the next block, shape (n, 1) or (n, 2); None at the end or when closed."""

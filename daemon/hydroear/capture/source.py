@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hydroear.audio import Block, Gap
+from hydroear.health.alarm import DeviceNews
 from hydroear.health.device import DeviceHealth
 
 
@@ -43,6 +44,10 @@ class Source(Protocol):
     @property
     def device(self) -> DeviceHealth | None:
         """How the device behind it is doing; None where it cannot tell. May be asked from any thread."""
+        ...
+
+    def news(self) -> list[DeviceNews]:
+        """Take what the device behind it has told of itself since the last time. May be called from any one thread."""
         ...
 
     def read(self) -> Block | Gap | None:

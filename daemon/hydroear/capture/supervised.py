@@ -17,6 +17,7 @@ from hydroear.capture.timeline import Timeline
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
+from hydroear.health.alarm import DeviceNews
 from hydroear.health.device import DeviceHealth
 
 _log = logging.getLogger(__name__)
@@ -158,6 +159,10 @@ class SupervisedSource(ABC):
     def device(self) -> DeviceHealth | None:
         """How the device behind the sensor is doing; None where it cannot tell."""
         return None
+
+    def news(self) -> list[DeviceNews]:
+        """Take what the device behind the sensor has told of itself since the last time."""
+        return []
 
     @abstractmethod
     def _start(self) -> Feed:

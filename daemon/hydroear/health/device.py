@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -31,8 +30,6 @@ class DeviceHealth:
         Frames since it booted that it made and could not send.
     frames_lost, frames_bad
         Since the daemon started: frames that the link lost, and bytes between two frames that were none.
-    alarms
-        What the device reports and has not ended, such as ``tamper``, ``water-ingress`` and ``low-battery``.
     """
 
     model: str = ""
@@ -50,4 +47,3 @@ class DeviceHealth:
     frames_dropped: int | None = None
     frames_lost: int = 0
     frames_bad: int = 0
-    alarms: Sequence[str] = ()

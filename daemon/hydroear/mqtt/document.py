@@ -21,8 +21,8 @@ _HEAD = f"""\
 <!-- Printed by python -m hydroear.mqtt.document, from the JSON Schemas in daemon/hydroear/mqtt/schemas. -->
 
 All topics of a unit are under `{topics.ROOT}/UNIT/`. Payloads are JSON objects in UTF-8. They are sent with QoS 1, so
-one may arrive twice; `boot_id` and `seq` tell it, of events `event_id` and `seq`. Fields may be added without a new
-version: ignore those that you do not know.
+one may arrive twice; `boot_id` and `seq` tell it, of events and alarms their id and `seq`. Fields may be added without
+a new version: ignore those that you do not know.
 
 `historical` is set by the unit when it hands a message to the broker. What the broker itself has kept and gives to
 whoever subscribes later is told by MQTT's own retain flag.

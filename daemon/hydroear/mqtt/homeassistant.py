@@ -7,7 +7,7 @@ and of the platforms below it, since release 2024.11.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from hydroear import __version__
@@ -20,11 +20,17 @@ STATUS_TOPIC = "homeassistant/status"
 
 _LEAKING = ("leak", "acknowledged")
 _DEAF = ("noisy", "fault")
+_ALARMS = {
+    "tamper": ("tamper", "tamper"),
+    "water-ingress": ("water ingress", "moisture"),
+    "low-battery": ("battery", "battery"),
+}
+"""Of each alarm that has a name the name of its entity, and what Home Assistant takes it for."""
 
 Component = Mapping[str, Any]
 
 
-def discovery_message(prefix: str, *, unit: str, sensors: Sequence[str]) -> Message:
+def discovery_message(prefix: str, *, unit: str, sensors: Sequence[str], devices: Collection[str] = ()) -> Message:
     """The message that makes a unit a device, and what it has its entities.
 
     Parameters
@@ -35,11 +41,14 @@ def discovery_message(prefix: str, *, unit: str, sensors: Sequence[str]) -> Mess
         Name of the unit.
     sensors
         Identifiers of its sensors.
+    devices
+        Those of them that have a device behind them, which may raise alarms.
     """
     device = f"hydroear-{_object_id(unit)}"
     components = _of_unit(unit)
     for sensor in sensors:
-        components |= {f"{sensor}_{key}": component for key, component in _of_sensor(unit, sensor).items()}
+        own = _of_sensor(unit, sensor) | (_of_device(unit, sensor) if sensor in devices else {})
+        components |= {f"{sensor}_{key}": component for key, component in own.items()}
     payload = {
         "device": {"identifiers": [device], "name": unit, "model": "leak listener", "sw_version": __version__},
         "origin": {"name": "hydroear", "sw_version": __version__},
@@ -137,3 +146,18 @@ def _of_sensor(unit: str, sensor: str) -> dict[str, Component]:
             "value_template": "{{ value_json.level_db }}",
         },
     }
+
+
+def _of_device(unit: str, sensor: str) -> dict[str, Component]:
+    def alarm(name: str, device_class: str, chosen: str) -> Component:
+        alarms = f"value_json.sensors['{sensor}'].alarms | {chosen} | list"
+        return {
+            "state_topic": topics.health(unit),
+            "platform": "binary_sensor",
+            "name": f"{sensor} {name}",
+            "device_class": device_class,
+            "value_template": f"{{{{ 'ON' if {alarms} else 'OFF' }}}}",
+        }
+
+    named = {key: alarm(*of, f"selectattr('alarm', 'eq', '{key}')") for key, of in _ALARMS.items()}
+    return {**named, "other-alarm": alarm("other alarm", "problem", f"rejectattr('alarm', 'in', {list(_ALARMS)})")}

@@ -18,6 +18,7 @@ SensorState = Literal["learning", "quiet", "warning", "leak", "acknowledged", "n
 SensorCondition = Literal["healthy", "degraded", "recovering", "failed"]
 EventState = Literal["quiet", "leak", "acknowledged"]
 Phase = Literal["open", "update", "close"]
+AlarmPhase = Literal["open", "close"]
 CalibrationPhase = Literal["none", "learning", "learned", "refused", "stopped"]
 Outcome = Literal["done", "refused", "failed"]
 StageResult = Literal["pass", "warn", "fail", "skip"]
@@ -42,8 +43,8 @@ class Stamp:
     boot_id
         Changes when the machine starts anew.
     seq
-        Number of the message among those of its topic, from 0. An event's numbers go on over a restart
-        of the daemon, so (event_id, seq) tells a repeated delivery from a new message; those of the other
+        Number of the message among those of its topic, from 0. Those of an event and of an alarm go on over a
+        restart of the daemon, so that id and number tell a repeated delivery from a new message; those of the other
         topics begin again.
     bundle
         SHA-256 of the manifest of the model bundle in force, hexadecimal; None where none is loaded.
@@ -152,6 +153,21 @@ class EvidenceHealth:
 
 
 @dataclass(frozen=True)
+class OpenAlarm:
+    """An alarm that is open, in the health of each sensor that it is about.
+
+    Attributes
+    ----------
+    alarm_id, alarm, opened_time
+        As in :class:`Alarm`.
+    """
+
+    alarm_id: str
+    alarm: str
+    opened_time: datetime
+
+
+@dataclass(frozen=True)
 class SensorHealth:
     """How one sensor is doing, and the work done for it since the daemon started.
 
@@ -187,6 +203,8 @@ class SensorHealth:
         What became of its evidence; None where none is kept.
     device
         How the device behind it is doing; None where it cannot tell.
+    alarms
+        What that device reports and has not ended.
     """
 
     state: SensorState
@@ -205,6 +223,7 @@ class SensorHealth:
     ailment: str
     evidence: EvidenceHealth | None
     device: DeviceHealth | None
+    alarms: Sequence[OpenAlarm] = ()
 
 
 @dataclass(frozen=True)
@@ -345,6 +364,56 @@ class Event:
     false_alarms_per_month: float
     reason: str
     evidence: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class AlarmDevice:
+    """The device that an alarm is from.
+
+    Attributes
+    ----------
+    model, uid
+        What it calls itself, and its number in hexadecimal; empty where it does not tell, or has not told yet.
+    """
+
+    model: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm of the device behind a sensor opens or closes.
+
+    Attributes
+    ----------
+    alarm_id
+        The same from open to close.
+    sensor
+        The sensor it is about; the first of a device with several where it is about the device.
+    alarm
+        ``tamper``, ``water-ingress``, ``low-battery``, or a number in hexadecimal: the maker's own.
+    opened_time
+        When it began by the clock of the device, with a time zone.
+    closed_time
+        When it ended, likewise; None while it is open, and where nobody knows.
+    battery_v
+        Voltage of a battery that is low, when that began; None for all else.
+    device
+        Whom to look after.
+    reason
+        Why it opens or closes, in plain words.
+    """
+
+    kind: ClassVar = "alarm"
+    alarm_id: str
+    sensor: str
+    alarm: str
+    phase: AlarmPhase
+    opened_time: datetime
+    closed_time: datetime | None
+    battery_v: float | None
+    device: AlarmDevice
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -514,7 +583,7 @@ class Clip:
     data: str
 
 
-Body = Status | Birth | Health | State | Event | SelfTest | Night | Calibration | Model | Reply | Clip
+Body = Status | Birth | Health | State | Event | Alarm | SelfTest | Night | Calibration | Model | Reply | Clip
 
 
 def encode(body: Body, stamp: Stamp) -> bytes:

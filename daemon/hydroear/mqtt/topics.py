@@ -48,6 +48,11 @@ def event(unit: str, event_id: str) -> str:
     return f"{ROOT}/{unit}/event/{event_id}"
 
 
+def alarm(unit: str, alarm_id: str) -> str:
+    """The messages of one alarm of the device behind a sensor, from open to close."""
+    return f"{ROOT}/{unit}/alarm/{alarm_id}"
+
+
 def clip(unit: str, event_id: str) -> str:
     """The sound of one event."""
     return f"{ROOT}/{unit}/clip/{event_id}"

@@ -1,4 +1,4 @@
-"""Messages and open events in one SQLite file, so that one commit covers both."""
+"""Messages and what is open, in one SQLite file, so that one commit covers both."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, TypeVar
 
 from hydroear.codes import Code, coded
@@ -49,8 +50,7 @@ END;
 CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON message BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - length(old.payload) WHERE kind = old.kind;
 END;
-CREATE TABLE IF NOT EXISTS open_event (sensor_id TEXT PRIMARY KEY, record TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS heard (sensor_id TEXT PRIMARY KEY, until_utc_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS remembered (name TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS reply (id INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT UNIQUE, payload BLOB NOT NULL);
 """
 
@@ -81,7 +81,7 @@ class _DamagedError(sqlite3.DatabaseError):
 
 
 class Outbox:
-    """Store and forward, and the events that are open; survives ``kill -9`` and power cuts.
+    """Store and forward, and the events and alarms that are open; survives ``kill -9`` and power cuts.
 
     One process owns the file, any of its threads may call. A damaged file is set aside as ``*.corrupt``
     (only the latest, so that a dying disk is not filled) and a new one begun: a unit that forgot its
@@ -129,12 +129,11 @@ class Outbox:
     def put(
         self,
         *messages: Message,
-        remember: tuple[str, str] | None = None,
+        remember: Mapping[str, str] = MappingProxyType({}),
         forget: str | None = None,
-        heard: tuple[str, float] | None = None,
         answered: str | None = None,
     ) -> None:
-        """Commit messages, and what changes about an open event, in one transaction.
+        """Commit messages, and what is to be remembered with them, in one transaction.
 
         Parameters
         ----------
@@ -143,12 +142,9 @@ class Outbox:
             anything: it takes the place of one still undelivered, and waits in memory. A unit that is
             started anew says such things again.
         remember
-            ``(sensor_id, record)``: the sensor's open event from now on, in the caller's own encoding.
+            Records by name, such as that of an open event, in the caller's own encoding.
         forget
-            The sensor whose open event is closed.
-        heard
-            ``(sensor_id, utc_s)``: the messages tell of what was recorded up to that time, in seconds since
-            1970-01-01T00:00:00Z, as :meth:`heard_until` says from now on.
+            The name of a record that is of no use any more.
         answered
             The request that the first message replies to: :meth:`reply_to` knows it from now on, until
             :data:`REPLIES` others have come.
@@ -158,12 +154,9 @@ class Outbox:
             db.execute(_DURABLY)
             for message in messages:
                 self._insert(db, message)
-            if remember is not None:
-                db.execute("INSERT OR REPLACE INTO open_event VALUES (?, ?)", remember)
+            db.executemany("INSERT OR REPLACE INTO remembered VALUES (?, ?)", remember.items())
             if forget is not None:
-                db.execute("DELETE FROM open_event WHERE sensor_id = ?", (forget,))
-            if heard is not None:
-                db.execute("INSERT OR REPLACE INTO heard VALUES (?, ?)", heard)
+                db.execute("DELETE FROM remembered WHERE name = ?", (forget,))
             if answered is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO reply (request_id, payload) VALUES (?, ?)", (answered, messages[0].payload)
@@ -201,19 +194,16 @@ class Outbox:
 
         self._commit(work)
 
-    def recall(self, sensor_id: str) -> str | None:
-        """The record of the sensor's open event, None when none is open."""
-        row = self._commit(
-            lambda db: db.execute("SELECT record FROM open_event WHERE sensor_id = ?", (sensor_id,)).fetchone()
-        )
+    def recall(self, name: str) -> str | None:
+        """The record of a name, None when there is none."""
+        row = self._commit(lambda db: db.execute("SELECT record FROM remembered WHERE name = ?", (name,)).fetchone())
         return None if row is None else str(row[0])
 
-    def heard_until(self, sensor_id: str) -> float | None:
-        """Up to when, in seconds since 1970, what a sensor recorded has made messages; None if none were told of it."""
-        row = self._commit(
-            lambda db: db.execute("SELECT until_utc_s FROM heard WHERE sensor_id = ?", (sensor_id,)).fetchone()
-        )
-        return None if row is None else float(row[0])
+    def recall_all(self, prefix: str) -> list[str]:
+        """The records of names that begin so, in order of the names."""
+        query = "SELECT record FROM remembered WHERE substr(name, 1, ?) = ? ORDER BY name"
+        rows = self._commit(lambda db: db.execute(query, (len(prefix), prefix)).fetchall())
+        return [str(record) for (record,) in rows]
 
     def reply_to(self, request_id: str) -> bytes | None:
         """What was replied to a request, None if it is not remembered."""

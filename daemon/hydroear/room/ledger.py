@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from hydroear.config.schema import Publish
 from hydroear.room import said
+from hydroear.room.alarm import Alarms, AlarmView
 from hydroear.room.said import Said, UnreadableError, address, clean, read
 
 STALE_AFTER = 3.0
@@ -38,11 +39,13 @@ AnySaid = TypeVar("AnySaid", bound=Said)
 class Severity(StrEnum):
     """How soon somebody has to look, the worst first.
 
-    ``leak`` is one that nobody has taken on. ``deaf`` hears nothing, or nobody hears of it: quiet or not, nobody knows.
-    ``unwell`` hears, with something wrong.
+    ``leak`` is one that nobody has taken on. ``alarm`` is one of the device behind a sensor: it was opened, is wet or
+    loses its power. ``deaf`` hears nothing, or nobody hears of it: quiet or not, nobody knows. ``unwell`` hears, with
+    something wrong.
     """
 
     LEAK = "leak"
+    ALARM = "alarm"
     DEAF = "deaf"
     WARNING = "warning"
     UNWELL = "unwell"
@@ -59,7 +62,7 @@ class Severity(StrEnum):
     @property
     def needs_somebody(self) -> bool:
         """Whether a person has to do something: a warning becomes a leak or passes by itself."""
-        return self in (Severity.LEAK, Severity.DEAF, Severity.UNWELL)
+        return self in (Severity.LEAK, Severity.ALARM, Severity.DEAF, Severity.UNWELL)
 
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
@@ -180,6 +183,8 @@ class UnitView:
         The worst first.
     events
         Those that are open, and the last that are over; the latest first.
+    alarms
+        Of its sensors' devices, likewise.
     model, version
         Of its bundle and of its program; empty while it has not said.
     unreadable
@@ -193,6 +198,7 @@ class UnitView:
     troubles: tuple[str, ...]
     sensors: tuple[SensorView, ...]
     events: tuple[EventView, ...]
+    alarms: tuple[AlarmView, ...]
     model: str
     version: str
     unreadable: int
@@ -205,16 +211,17 @@ class Change:
     Attributes
     ----------
     kind
-        ``alarm``: an event that was not known, told once; ``event``: another step of one; ``unit``: how soon somebody
-        has to look, what is wrong or what a sensor hears; ``unreadable``: a message that cannot be understood.
+        ``alarm``: an event that was not known, told once; ``event``: another step of one; ``device-alarm``: an alarm of
+        a device that was not known, or another step of one; ``unit``: how soon somebody has to look, what is wrong or
+        what a sensor hears; ``unreadable``: a message that cannot be understood.
     unit
         Whom it is about; empty for a message on no unit's topic.
     about
-        What it is now: an :class:`EventView` or a :class:`UnitView` as :func:`as_json` makes it, or ``topic`` and
-        ``why``.
+        What it is now: an :class:`EventView`, an :class:`AlarmView` or a :class:`UnitView` as :func:`as_json` makes it,
+        or ``topic`` and ``why``.
     """
 
-    kind: Literal["alarm", "event", "unit", "unreadable"]
+    kind: Literal["alarm", "event", "device-alarm", "unit", "unreadable"]
     unit: str
     about: dict[str, Any]
 
@@ -260,6 +267,7 @@ class _Unit:
     latest: dict[str, _Heard] = field(default_factory=dict)
     health_before: _Heard | None = None
     events: dict[str, _Event] = field(default_factory=dict)
+    alarms: Alarms = field(default_factory=Alarms)
     forgotten: set[str] = field(default_factory=set)
     unreadable: Counter[str] = field(default_factory=Counter)
     unread: dict[str, str] = field(default_factory=dict)
@@ -268,6 +276,11 @@ class _Unit:
         """What was said last on a topic, as it begins after the unit's name."""
         heard = self.latest.get(topic)
         return heard.said if heard is not None and isinstance(heard.said, kind) else None
+
+    @property
+    def alarm_views(self) -> list[AlarmView]:
+        """The alarms of its devices, the latest first."""
+        return self.alarms.views(self.name, self.last(said.Health, "health"))
 
     @property
     def states(self) -> Iterator[said.State]:
@@ -328,6 +341,9 @@ class Ledger:
         if isinstance(message, said.Event):
             unit.unread.pop(place, None)
             changes = self._take_event(unit, message)
+        elif isinstance(message, said.Alarm):
+            unit.unread.pop(place, None)
+            changes = self._take_alarm(unit, message)
         else:
             changes = self._take_latest(unit, place, _Heard(message, _when(message, retained=retained, now=now)))
         self._forget(unit)
@@ -365,6 +381,11 @@ class Ledger:
             return []
         return [_event_change("event" if known else "alarm", self._event_view(unit, message.event_id))]
 
+    def _take_alarm(self, unit: _Unit, message: said.Alarm) -> list[Change]:
+        if not unit.alarms.take(message):
+            return []
+        return [_alarm_change(view) for view in unit.alarm_views if view.alarm_id == message.alarm_id]
+
     def _take_latest(self, unit: _Unit, place: str, heard: _Heard) -> list[Change]:
         before = unit.latest.get(place)
         if before is not None and not _supersedes(heard.said, before.said):
@@ -374,9 +395,9 @@ class Ledger:
         if before is None and len(unit.latest) >= TOPICS_KEPT:
             return []
         unit.unread.pop(place, None)
+        if isinstance(heard.said, said.Health):
+            return self._take_health(unit, place, heard)
         unit.latest[place] = heard
-        if isinstance(heard.said, said.Health) and before is not None:
-            _keep_newest(unit, before)
         state = heard.said
         if not isinstance(state, said.State) or state.event_id is None:
             return []
@@ -384,6 +405,13 @@ class Ledger:
             return []
         unit.events[state.event_id] = _Event(state.sensor)
         return [_event_change("alarm", self._event_view(unit, state.event_id))]
+
+    def _take_health(self, unit: _Unit, place: str, heard: _Heard) -> list[Change]:
+        known = {view.alarm_id for view in unit.alarm_views}
+        if (before := unit.latest.get(place)) is not None:
+            _keep_newest(unit, before)
+        unit.latest[place] = heard
+        return [_alarm_change(view) for view in unit.alarm_views if view.alarm_id not in known]
 
     def _clear(self, name: str, place: str) -> None:
         unit = self._units.get(name)
@@ -423,7 +451,8 @@ class Ledger:
     def _view(self, unit: _Unit, now: datetime) -> UnitView:
         status, birth = unit.last(said.Status, "status"), unit.last(said.Birth, "birth")
         deaf, unwell = self._deafness(unit, status, now), _ailments(unit)
-        sensors = [self._sensor_view(unit, sensor, deaf) for sensor in _sensors(unit)]
+        alarms = unit.alarm_views
+        sensors = [self._sensor_view(unit, sensor, deaf, alarms) for sensor in _sensors(unit)]
         sensors.sort(key=lambda view: (view.severity.rank, view.sensor))
         own = Severity.DEAF if deaf else Severity.UNWELL if unwell else Severity.QUIET
         events = [self._event_view(unit, event_id) for event_id in unit.events]
@@ -437,6 +466,7 @@ class Ledger:
             troubles=(*deaf, *unwell),
             sensors=tuple(sensors),
             events=tuple(reversed(events)),
+            alarms=tuple(alarms),
             model=birth.model if birth else "",
             version=birth.versions.get("hydroear", "") if birth else "",
             unreadable=unit.unreadable.total(),
@@ -457,7 +487,7 @@ class Ledger:
             return [f"it is silent since {_minute(heard.time)}, though it has not said goodbye"]
         return []
 
-    def _sensor_view(self, unit: _Unit, sensor: str, unit_deaf: list[str]) -> SensorView:
+    def _sensor_view(self, unit: _Unit, sensor: str, unit_deaf: list[str], alarms: Sequence[AlarmView]) -> SensorView:
         state = unit.last(said.State, f"sensor/{sensor}/state")
         event_id = self._open_event(unit, sensor)
         name: str | None = None if state is None else state.state
@@ -472,13 +502,15 @@ class Ledger:
         worst = [_OF_STATE[name]] if name else []
         if event_id is not None and self._event_state(unit, event_id) == "leak":
             worst.append(Severity.LEAK)  # also if the sensor has failed since
+        raised = [alarm.words for alarm in alarms if alarm.open and sensor in alarm.sensors]
+        worst += [Severity.ALARM] if raised else []
         worst += [Severity.DEAF] if deaf or unit_deaf else []
         worst += [Severity.UNWELL] if unwell else []
         return SensorView(
             sensor=sensor,
             severity=min(worst, key=lambda severity: severity.rank),
             state=name,
-            troubles=(*unit_deaf, *deaf, *unwell),
+            troubles=(*raised, *unit_deaf, *deaf, *unwell),
             score_decades=None if state is None else state.score_decades,
             level_db=None if state is None else state.level_db,
             muted_s=None if state is None else state.muted_s,
@@ -535,7 +567,7 @@ def as_json(value: Any) -> Any:
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        case EventView() | UnitView():
+        case EventView() | AlarmView() | UnitView():
             return as_json(asdict(value))
         case dict():
             return {key: as_json(item) for key, item in value.items()}
@@ -546,6 +578,10 @@ def as_json(value: Any) -> Any:
 
 def _event_change(kind: Literal["alarm", "event"], event: EventView) -> Change:
     return Change(kind, event.unit, as_json(event))
+
+
+def _alarm_change(alarm: AlarmView) -> Change:
+    return Change("device-alarm", alarm.unit, as_json(alarm))
 
 
 def _unreadable(unit: str, topic: str, why: str) -> Change:
@@ -591,7 +627,10 @@ def _sensors(unit: _Unit) -> list[str]:
     found = {sensor.id for sensor in birth.sensors} if birth else set()
     found |= set(health.sensors) if health and not (birth and health.time < birth.time) else set()
     found |= {state.sensor for state in unit.states if not birth or not birth.sensors or state.time >= birth.time}
-    return sorted(found | {event.sensor for event in unit.events.values() if not birth or not birth.sensors})
+    if not birth or not birth.sensors:
+        found |= {event.sensor for event in unit.events.values()}
+        found |= {sensor for alarm in unit.alarm_views for sensor in alarm.sensors}
+    return sorted(found)
 
 
 def _sensor_troubles(unit: _Unit, sensor: str) -> tuple[list[str], list[str]]:

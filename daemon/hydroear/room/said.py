@@ -38,6 +38,7 @@ def _in_utc(time: datetime) -> datetime:
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 EventId = Annotated[str, Field(pattern=EVENT_PATTERN)]
+AlarmName = Annotated[str, Field(min_length=1, max_length=40)]
 Count = Annotated[int, Field(ge=0, le=2**63)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
@@ -81,6 +82,14 @@ class Birth(Said):
     sensors: tuple[SensorBirth, ...] = ()
 
 
+class OpenAlarm(BaseModel):
+    """An alarm that a unit knows to be open."""
+
+    alarm_id: EventId
+    alarm: AlarmName
+    opened_time: Time
+
+
 class SensorHealth(BaseModel):
     """How one sensor is doing."""
 
@@ -88,6 +97,7 @@ class SensorHealth(BaseModel):
     windows_skipped: Count = 0
     condition: payloads.SensorCondition
     ailment: str = ""
+    alarms: tuple[OpenAlarm, ...] = ()
 
 
 class Health(Said):
@@ -131,6 +141,27 @@ class Event(Said):
     level_db: Number | None = None
     reason: str = ""
     evidence: Evidence | None = None
+
+
+class AlarmDevice(BaseModel):
+    """Whom to look after."""
+
+    model: str = ""
+    uid: str = ""
+
+
+class Alarm(Said):
+    """An alarm of the device behind a sensor opens or closes."""
+
+    alarm_id: EventId
+    sensor: Name
+    alarm: AlarmName
+    phase: payloads.AlarmPhase
+    opened_time: Time
+    closed_time: Time | None = None
+    battery_v: Number | None = None
+    device: AlarmDevice = AlarmDevice()
+    reason: str = ""
 
 
 class Stage(BaseModel):
@@ -185,6 +216,7 @@ FORMS: Mapping[str, type[Said]] = {
     "health": Health,
     "state": State,
     "event": Event,
+    "alarm": Alarm,
     "selftest": SelfTest,
     "model": Model,
     "reply": Reply,
@@ -203,7 +235,7 @@ class Address:
     unit, kind
         Who speaks, and of what: a key of :data:`FORMS`.
     subject
-        Which sensor, event or request; empty where the unit itself is meant.
+        Which sensor, event, alarm or request; empty where the unit itself is meant.
     """
 
     unit: str
@@ -227,11 +259,11 @@ def address(topic: str) -> Address | None:
             return Address(unit, kind, "")
         case ["sensor", sensor, "state"] if re.fullmatch(NAME_PATTERN, sensor):
             return Address(unit, "state", sensor)
-        case ["event" | "clip" as kind, event_id] if re.fullmatch(EVENT_PATTERN, event_id):
+        case ["event" | "alarm" | "clip" as kind, event_id] if re.fullmatch(EVENT_PATTERN, event_id):
             return Address(unit, kind, event_id)
         case ["reply", request_id] if re.fullmatch(NAME_PATTERN, request_id):
             return Address(unit, "reply", request_id)
-        case ["sensor", _, "state"] | ["event" | "clip" | "reply", _]:
+        case ["sensor", _, "state"] | ["event" | "alarm" | "clip" | "reply", _]:
             raise UnreadableError("a name that none can have")
     return None
 
@@ -267,7 +299,7 @@ def read(about: Address, payload: bytes) -> Said:
         place = ".".join(map(str, problem["loc"]))[:80]
         raise UnreadableError(f"{place}: {clean(problem['msg'])[:120]}") from None
     if said.unit != about.unit or about.subject not in ("", _subject(said)):
-        raise UnreadableError("it speaks of another unit, sensor or event than its topic")
+        raise UnreadableError("it speaks of another unit, sensor, event or alarm than its topic")
     return said
 
 
@@ -277,6 +309,8 @@ def _subject(said: Said) -> str:
             return said.sensor
         case Event() | Clip():
             return said.event_id
+        case Alarm():
+            return said.alarm_id
         case Reply():
             return said.request_id
     return ""

@@ -31,6 +31,7 @@ from hydroear.room.terminal import Keyboard
 KEYS = "↑↓ enter  a acknowledge  m mute  u unmute  c clip  t self-test  q quit"
 COLOURS: Mapping[Severity, str] = {
     Severity.LEAK: "bold white on red",
+    Severity.ALARM: "bold white on magenta",
     Severity.DEAF: "bold black on yellow",
     Severity.WARNING: "yellow",
     Severity.UNWELL: "magenta",
@@ -198,7 +199,7 @@ def _show(screen: Screen, console: Console, keyboard: Keyboard, live: Live) -> N
     drawn_s, drawn_size, new = -CLOCK_S, os.terminal_size((0, 0)), True
     while not screen.board.over:
         changes = screen.hear()
-        if any(change.kind == "alarm" and change.about["state"] == "leak" for change in changes):
+        if any(map(_is_loud, changes)):
             console.bell()
         new = new or bool(changes)
         now_s, size = time.monotonic(), os.get_terminal_size(sys.stdout.fileno())
@@ -208,6 +209,12 @@ def _show(screen: Screen, console: Console, keyboard: Keyboard, live: Live) -> N
         for key in keyboard.pressed(POLL_S):
             screen.press(key)
             drawn_s = -CLOCK_S
+
+
+def _is_loud(change: Change) -> bool:
+    return (change.kind == "alarm" and change.about["state"] == "leak") or (
+        change.kind == "device-alarm" and change.about["open"]
+    )
 
 
 def _rows(board: Board, width: int, height: int) -> Iterator[Text]:
@@ -243,6 +250,13 @@ def _told_of(row: Row, event: EventView | None) -> Iterator[tuple[str, str]]:
         yield f"{event.state if event.state != 'quiet' else 'over'}: event {event.event_id}, opened {since}", ""
         yield from ((sentence, "") for sentence in event.sentences)
         yield from ((f"{clock(step.time)} {step.phase}: {step.reason}", "dim") for step in reversed(event.steps))
+    for alarm in unit.alarms:
+        if sensor is not None and sensor.sensor in alarm.sensors:
+            until = f" to {clock(alarm.closed_time)}" if alarm.closed_time else "" if alarm.open else ", over"
+            yield (
+                f"{alarm.alarm} {clock(alarm.opened_time)}{until}: {alarm.reason or 'told before this room listened'}",
+                "dim",
+            )
     heard = "never" if unit.heard_time is None else clock(unit.heard_time)
     made = ", ".join(filter(None, [f"model {unit.model}" if unit.model else "", f"hydroear {unit.version}"]))
     yield f"last heard {heard}, {made if unit.version else 'no birth'}", "dim"

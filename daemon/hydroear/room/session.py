@@ -40,7 +40,7 @@ RECONNECT_S = (1.0, 30.0)
 
 FILTERS = tuple(
     f"{topics.ROOT}/+/{rest}"
-    for rest in ("status", "birth", "health", "selftest", "model", "sensor/+/state", "event/+", "reply/+")
+    for rest in ("status", "birth", "health", "selftest", "model", "sensor/+/state", "event/+", "alarm/+", "reply/+")
 )
 """What the room hears of all units."""
 _ACL_FIX = "see the control room in systemd/mosquitto.acl.example"

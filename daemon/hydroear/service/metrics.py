@@ -139,7 +139,7 @@ def _device_faults(health: Payload) -> Iterator[Sample]:
 
 def _device_alarms(health: Payload) -> Iterator[Sample]:
     for sensor, told in health["sensors"].items():
-        for alarm in (told["device"] or {"alarms": ()})["alarms"]:
+        for alarm in sorted({open_alarm["alarm"] for open_alarm in told["alarms"]}):
             yield {"sensor": sensor, "alarm": alarm}, 1
 
 
@@ -178,7 +178,7 @@ METRICS = (
     Metric("device_temperature_celsius", "gauge", "Temperature in the device's case.", _device("temperature_c")),
     Metric("device_humidity_ratio", "gauge", "Relative humidity in the device's case.", _device("humidity")),
     Metric("device_faults_total", "counter", "What went wrong in the device or on the way.", _device_faults),
-    Metric("device_alarm", "gauge", "1 for what the device reports.", _device_alarms),
+    Metric("device_alarm", "gauge", "1 for each alarm of the device that is open.", _device_alarms),
 )
 
 
