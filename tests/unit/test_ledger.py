@@ -175,6 +175,12 @@ def test_a_leak_whose_closing_was_missed_is_over_once_the_sensor_says_something_
     assert street.view(9.0).events[0].state == "quiet"
 
 
+def test_a_logger_that_has_nothing_to_be_heard_is_not_deaf(street: Street) -> None:
+    told = health(10, uptime_s=300.0)
+    street.say(replace(told, sensors={SENSOR: replace(told.sensors[SENSOR], resting=True)}), 5.0)
+    assert street.view(5.0).severity is Severity.QUIET
+
+
 def test_a_leak_stays_one_when_its_sensor_fails(street: Street) -> None:
     street.say(event("open", "leak"), 1.0)
     street.say(state("fault", "leak-1"), 2.0, seq=5)

@@ -94,6 +94,7 @@ def _sensor_health(ear: Ear, writer: Writer | None, alarms: AlarmReporter) -> pa
         evidence=None if writer is None else _evidence_health(ear.sensor, writer),
         device=ear.source.device,
         alarms=alarms.of(ear.sensor),
+        resting=ear.pipeline.resting,
     )
 
 

@@ -142,6 +142,8 @@ class Pipeline:
         Times that samples were lost, and how many.
     level_db
         Level of the last window; None for digital silence, lost audio, and before the first.
+    resting
+        Whether the last that came was a gap that was planned.
 
     Raises
     ------
@@ -174,7 +176,8 @@ class Pipeline:
             self._flutter = Flutter(spec, scorer.normal_db)
         self._reasons = _reasons(decision)
         self._deaf_windows = 0
-        self._resting = False
+        self._judged = True
+        self.resting = False
         self.liveness = Liveness()
         self.windows_scored = 0
         self.windows_vetoed = 0
@@ -232,7 +235,8 @@ class Pipeline:
             One a window that is complete with it, and one for lost audio. A gap that was planned gives none: nothing is
             lost, and nothing is known that was not known before.
         """
-        self._resting = not judged
+        self._judged = judged
+        self.resting = isinstance(piece, Gap) and piece.planned
         if not isinstance(piece, Gap):
             return [self._judge(examined, piece) for examined in self._intake.hear(piece)]
         if not piece.planned:
@@ -307,7 +311,7 @@ class Pipeline:
 
     def _decide(self, window: Window, score: float) -> tuple[State, NDArray[np.float32] | None]:
         """The state after a window, and the noise floor where there is a new one."""
-        if self._resting:
+        if not self._judged:
             return self._decider.rest(window.end_s), None
         floor_db = floor_decades = None
         if self._floor_watch is not None:

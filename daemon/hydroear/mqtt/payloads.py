@@ -205,6 +205,8 @@ class SensorHealth:
         How the device behind it is doing; None where it cannot tell.
     alarms
         What that device reports and has not ended.
+    resting
+        Whether it is not meant to listen now: a logger whose recordings were all heard.
     """
 
     state: SensorState
@@ -224,6 +226,7 @@ class SensorHealth:
     evidence: EvidenceHealth | None
     device: DeviceHealth | None
     alarms: Sequence[OpenAlarm] = ()
+    resting: bool = False
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class SensorView:
         What it hears; None while it has not said.
     troubles
         What is wrong with it or with its unit, in plain words, the worst first.
-    score_decades, level_db, muted_s
+    score_decades, level_db, heard_time, muted_s
         As in :class:`hydroear.mqtt.payloads.State`.
     event_id
         The open event; None when none is open.
@@ -159,6 +159,7 @@ class SensorView:
     troubles: tuple[str, ...]
     score_decades: float | None
     level_db: float | None
+    heard_time: datetime | None
     muted_s: float | None
     event_id: str | None
 
@@ -513,6 +514,7 @@ class Ledger:
             troubles=(*raised, *unit_deaf, *deaf, *unwell),
             score_decades=None if state is None else state.score_decades,
             level_db=None if state is None else state.level_db,
+            heard_time=None if state is None else state.heard_time,
             muted_s=None if state is None else state.muted_s,
             event_id=event_id,
         )
@@ -646,7 +648,7 @@ def _sensor_troubles(unit: _Unit, sensor: str) -> tuple[list[str], list[str]]:
     if isinstance(before, said.Health) and before.boot_id == health.boot_id and before.uptime_s < health.uptime_s:
         then = before.sensors.get(sensor)
         counts = (now.windows_scored, now.windows_skipped)
-        if then is not None and (then.windows_scored, then.windows_skipped) == counts:
+        if not now.resting and then is not None and (then.windows_scored, then.windows_skipped) == counts:
             return [f"it has heard nothing for {_duration(health.uptime_s - before.uptime_s)}{why}"], []
     if now.condition == "recovering":
         return [], [f"it hears nothing at the moment{why}"]

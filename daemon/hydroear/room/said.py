@@ -98,6 +98,7 @@ class SensorHealth(BaseModel):
     condition: payloads.SensorCondition
     ailment: str = ""
     alarms: tuple[OpenAlarm, ...] = ()
+    resting: bool = False
 
 
 class Health(Said):
@@ -117,6 +118,7 @@ class State(Said):
     state: payloads.SensorState
     score_decades: Number | None = None
     level_db: Number | None = None
+    heard_time: Time | None = None
     event_id: EventId | None = None
     muted_s: Number | None = None
 

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from rich.console import Console, Group
@@ -48,6 +48,8 @@ MAX_AT_A_TIME = 1000
 REDRAW_S = 0.25
 """How often the screen is drawn at most, but for keys: a thousand units say something all the time."""
 CLOCK_S = 1.0
+RECORDED = timedelta(minutes=5)
+"""What was heard so long before it was said comes from a logger."""
 MIN_SIZE = (60, 16)
 MAX_PICTURE_ROWS = 16
 _SHADES = cubehelix(64)
@@ -257,6 +259,8 @@ def _told_of(row: Row, event: EventView | None) -> Iterator[tuple[str, str]]:
                 f"{alarm.alarm} {clock(alarm.opened_time)}{until}: {alarm.reason or 'told before this room listened'}",
                 "dim",
             )
+    if sensor is not None and sensor.heard_time and unit.heard_time and unit.heard_time - sensor.heard_time > RECORDED:
+        yield f"was recorded until {clock(sensor.heard_time)}", ""
     heard = "never" if unit.heard_time is None else clock(unit.heard_time)
     made = ", ".join(filter(None, [f"model {unit.model}" if unit.model else "", f"hydroear {unit.version}"]))
     yield f"last heard {heard}, {made if unit.version else 'no birth'}", "dim"

@@ -91,6 +91,11 @@ def _sensor(key: str, divisor: float | None = None) -> Read:
     return read
 
 
+def _flag(key: str) -> Read:
+    """1 for each sensor for which something is so, 0 for the others."""
+    return lambda health: [({"sensor": sensor}, int(told[key])) for sensor, told in health["sensors"].items()]
+
+
 def _one_of(label: str, key: str, choices: Iterable[str]) -> Read:
     """One sample a choice for each sensor: 1 for what it is, 0 for the others."""
     names = [str(choice) for choice in choices]
@@ -158,6 +163,7 @@ METRICS = (
     Metric("shadow_agreement_ratio", "gauge", "Share of which both models say the same.", _shadow("agreement")),
     Metric("sensor_state", "gauge", "1 for what the sensor hears.", _one_of("state", "state", State)),
     Metric("sensor_condition", "gauge", "1 for how the sensor is doing.", _one_of("condition", "condition", Condition)),
+    Metric("sensor_resting", "gauge", "1 for a logger whose recordings were all heard.", _flag("resting")),
     Metric("sensor_level_decibels", "gauge", "Level of the last window, full scale 0.", _sensor("level_db")),
     Metric("sensor_floor_decibels", "gauge", "Noise floor of ten minutes, full scale 0.", _sensor("floor_db")),
     Metric("sensor_windows_scored_total", "counter", "Windows scored.", _sensor("windows_scored")),
