@@ -35,7 +35,7 @@ from hydroear_bridge.ports import BAUD, open_port
 from hydroear_bridge.recorder import Recorder
 from hydroear_bridge.serve import Simulator
 from hydroear_bridge.session import Answer, Silence
-from hydroear_bridge.simulator import check_rate_and_seed, noise, simulate, stored
+from hydroear_bridge.simulator import check_rate_and_seed, noises, simulate, stored
 from hydroear_bridge.sniff import Summary, as_json, describe, events
 from hydroear_bridge.upload import erase, fetch, listed, write_wav
 
@@ -96,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     simulated.add_argument("--out", default="-", metavar="FILE", help="file to write; - is standard output (default)")
     simulated.add_argument("--seconds", type=float, metavar="S", help="length (default 10, with --at until Ctrl-C)")
     simulated.add_argument("--rate", type=int, default=16000, metavar="HZ", help="sample rate (default %(default)s)")
+    simulated.add_argument(
+        "--sensors",
+        type=int,
+        choices=range(1, 9),
+        default=1,
+        metavar="N",
+        help="hydrophones and accelerometers by turns, 1 to 8 (default %(default)s)",
+    )
     simulated.add_argument(
         "--faults", default="", metavar="NAME=NUMBER,...", help=f"what goes wrong: {', '.join(FAULTS)}; see the README"
     )
@@ -287,7 +295,7 @@ def _serve(args: argparse.Namespace) -> int:
     check_rate_and_seed(args.rate, args.seed)
     faults = Faults.parse(args.faults)
     device = Device(
-        noise(args.seed),
+        *noises(args.seed, args.sensors),
         rate_hz=args.rate,
         boot_id=args.seed % 2**32,
         ppm=faults.drift,
@@ -324,6 +332,7 @@ def _simulate(args: argparse.Namespace) -> int:
     stream = simulate(
         duration_s=10.0 if args.seconds is None else args.seconds,
         rate_hz=args.rate,
+        sensors=args.sensors,
         faults=Faults.parse(args.faults),
         seed=args.seed,
     )

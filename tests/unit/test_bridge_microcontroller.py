@@ -10,9 +10,11 @@ import pytest
 
 from hydroear.audio import Block, Gap
 from hydroear.capture.microcontroller import Microcontroller
+from hydroear.capture.stream import Stream
 from hydroear.capture.supervised import Frame as Heard
 from hydroear.capture.timeline import Timeline
 from hydroear.config import schema
+from hydroear.errors import CaptureError
 from hydroear_bridge.frames import (
     Audio,
     AudioFlags,
@@ -37,9 +39,9 @@ class Device:
     """A device that says HELLO and sends AUDIO, as it is told to, and the microcontroller that hears it."""
 
     def __init__(self, **settings: Any) -> None:
-        self.heard_by = Microcontroller(
-            schema.BridgeSource.model_validate({"type": "bridge", "port": "tcp://device:1", **settings}), 1_000.0
-        )
+        self.heard_by = Microcontroller("tcp://device:1", 1_000.0)
+        self.stream = Stream(schema.BridgeSource.model_validate({"type": "bridge", "port": "tcp://device:1", **settings}))
+        self.heard_by.add(self.stream, 1_000.0)
         self.timeline = Timeline(RATE_HZ, 1_000.0)
         self.pieces: list[Block | Gap] = []
         self.frames: list[Heard] = []
@@ -73,11 +75,13 @@ class Device:
         wire = encode(Frame(sequence=self._sequence, device_time_us=device_us, stream=stream, body=body))
         self._sequence += 1
         if arrive:
-            self.hear(self.heard_by.receive(b"\0" + wire, self.now_s + DELAY_S))
+            self.heard_by.receive(b"\0" + wire, self.now_s + DELAY_S)
+            self.hear(self.stream.take())
 
-    def hear(self, frames: list[Heard]) -> None:
-        self.frames += frames
-        for frame in frames:
+    def hear(self, told: list[Heard | CaptureError]) -> None:
+        for frame in told:
+            assert isinstance(frame, Heard), frame
+            self.frames.append(frame)
             self.pieces += self.timeline.place(frame.samples, frame.end_s, loss=frame.loss, lost=frame.lost)
         assert all(before.end_index == after.first_index for before, after in pairwise(self.pieces))
 
@@ -115,7 +119,7 @@ def test_losses_are_told_apart_and_are_exact(device: Device) -> None:
     ]
     assert device.misplaced == []
     assert [frame.after_loss for frame in device.frames[3:]] == [False, True, True]
-    assert device.heard_by.health.frames_lost == 3
+    assert device.heard_by.health(1).frames_lost == 3
 
 
 def test_what_the_clock_counted_too_much_while_nothing_came_is_made_good(device: Device) -> None:
@@ -143,7 +147,7 @@ def test_after_a_boot_the_gap_is_as_long_as_the_clock_says(device: Device) -> No
     ((length, reason),) = device.gaps
     assert reason == "the device started anew"
     assert length == pytest.approx(RATE_HZ, abs=2)
-    assert device.heard_by.health.restarts == 1
+    assert device.heard_by.health(1).restarts == 1
 
 
 def test_a_device_that_booted_while_nobody_listened_is_believed_only_after_its_hello(device: Device) -> None:
@@ -187,7 +191,7 @@ def test_samples_that_are_no_numbers_are_lost(device: Device) -> None:
 
 
 def test_what_it_says_of_itself_is_told_in_the_units_of_the_payload(device: Device) -> None:
-    assert device.heard_by.health.battery_v is None
+    assert device.heard_by.health(1).battery_v is None
     sensor = SensorStatus(stream=1, adc_overruns=1, drops=320, clips=2)
     other = SensorStatus(stream=2, adc_overruns=9)
     device.say(
@@ -201,7 +205,7 @@ def test_what_it_says_of_itself_is_told_in_the_units_of_the_payload(device: Devi
             sensors=(other, sensor),
         )
     )
-    health = device.heard_by.health
+    health = device.heard_by.health(1)
     assert (health.model, health.firmware, health.reset_cause) == ("hydrophone", "1.0", "brown-out")
     assert (health.battery_v, health.supply_v, health.temperature_c) == (3.6, None, -2.5)
     assert (health.humidity, health.charge, health.frames_dropped) == (0.4, 0.8, 4)
@@ -210,10 +214,10 @@ def test_what_it_says_of_itself_is_told_in_the_units_of_the_payload(device: Devi
 
 def test_an_alarm_of_its_makers_own_is_told_by_number_and_ends_with_a_boot(device: Device) -> None:
     device.say(Event(time_us=0, number=0, event=0x8001))
-    assert device.heard_by.health.alarms == ("0x8001",)
+    assert device.heard_by.health(1).alarms == ("0x8001",)
     device.boot(device.now_s + 1.0)
     device.hello()
-    assert device.heard_by.health.alarms == ()
+    assert device.heard_by.health(1).alarms == ()
 
 
 def test_a_minute_tells_how_fast_its_crystal_is() -> None:

@@ -233,7 +233,7 @@ def test_requests_get_their_answers_over_a_link_that_loses_a_third() -> None:
         world.run(4.0)
         answer = world.ask(Set(parameter=Parameter.GAIN_CENTIDB, value=900), stream=SENSOR_STREAM, seconds=6.0)
         assert answer.result is None or answer.result.value == 1000
-        assert world.device._settings.gain_centidb in (0, 1000)
+        assert world.device._streams[SENSOR_STREAM].gain_centidb in (0, 1000)
         if answer.granted:
             gains = [body.gain_centidb for body in audio(world.run(0.5))]
             assert set(gains) == {1000}

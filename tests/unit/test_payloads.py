@@ -71,6 +71,8 @@ EXAMPLES: list[Body] = [
             "hydrant-7": SensorHealth(
                 state="quiet",
                 level_db=-41.5,
+                level=16.82,
+                level_unit="Pa",
                 floor_db=-44.25,
                 windows_scored=3590,
                 windows_skipped=10,
@@ -103,7 +105,7 @@ EXAMPLES: list[Body] = [
             )
         },
     ),
-    State("hydrant-7", "quiet", 0.75, None, 3600.0, 3590, 10, None, 1800.0),
+    State("hydrant-7", "quiet", 0.75, None, None, None, 3600.0, 3590, 10, None, 1800.0),
     Event(
         event_id="b5b8f0a4-7d0e-4d6f-9a50-3a1b8c2d4e6f",
         sensor="hydrant-7",
@@ -114,6 +116,8 @@ EXAMPLES: list[Body] = [
         score_decades=4.25,
         horizon_decades=3.5,
         level_db=-41.5,
+        level=0.2104,
+        level_unit="m/s²",
         raise_decades=3.0,
         false_alarms_per_month=0.1,
         reason="over the raise level for 60 s",
@@ -214,7 +218,7 @@ def test_every_schema_has_an_example() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_json_cannot_say_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        encode(State("hydrant-7", "quiet", value, None, 0.0, 0, 0, None, None), STAMP)
+        encode(State("hydrant-7", "quiet", value, None, None, None, 0.0, 0, 0, None, None), STAMP)
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

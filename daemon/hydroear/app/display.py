@@ -38,6 +38,8 @@ def describe(report: Report) -> list[dict[str, Any]]:
                 "score_decades": _rounded(report.decades),
                 "error": _rounded(report.error, 6),
                 "level_db": _rounded(report.level_db),
+                "level": report.level,
+                "level_unit": report.level_unit,
                 "ailment": None if report.ailment is None else report.ailment.cause.value,
                 "state": report.state.value,
                 "condition": report.condition.value,
@@ -113,7 +115,8 @@ def nothing(_report: Report) -> None:
 def headline(report: Report, *, colour: bool) -> str:
     """Time, sensor, state, level and score bar of a report, in one line."""
     name = state_name(report.state.value, colour=colour)
-    return f"{report.position_s:8.1f} s  {report.sensor}  {name}  {level(report.level_db)}  {bar(report.decades)}"
+    loudness = level(report.level_db, report.level, report.level_unit)
+    return f"{report.position_s:8.1f} s  {report.sensor}  {name}  {loudness}  {bar(report.decades)}"
 
 
 def state_name(state: str, *, colour: bool) -> str:
@@ -122,9 +125,12 @@ def state_name(state: str, *, colour: bool) -> str:
     return f"\x1b[{_COLOURS[State(state)]}m{name}\x1b[0m" if colour else name
 
 
-def level(level_db: float | None) -> str:
-    """A level in a column of fixed width."""
-    return "   -  dBFS" if level_db is None else f"{level_db:6.1f} dBFS"
+def level(level_db: float | None, level: float | None, level_unit: str | None) -> str:
+    """A level in a column of fixed width, and where the sensor's unit is known, in that unit in another."""
+    text = "   -  dBFS" if level_db is None else f"{level_db:6.1f} dBFS"
+    if level_unit is None:
+        return text
+    return f"{text} {'-' if level is None else f'{level:.3g}':>9} {level_unit:<4}"
 
 
 def bar(decades: float | None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydroear.app.intake import AIRBORNE, Examined, Intake
-from hydroear.audio import Block, Gap
+from hydroear.audio import Block, Gap, Scale, level_of, unit_of
 from hydroear.config.schema import Decision
 from hydroear.decide import Decider, Miss, Policy, State
 from hydroear.dsp import Flutter, FrontEndSpec, Window
@@ -51,6 +51,8 @@ class Report:
         Noise floor of the last horizon, shape (n_mels,), where a minute of it is over with this window; else None.
     level_db
         Level; None for digital silence and lost audio.
+    scale
+        What the samples stand for; None where nobody knows.
     ailment
         What is wrong with the audio; None if nothing is.
     condition
@@ -78,6 +80,7 @@ class Report:
     band_db: NDArray[np.float32] | None = None
     floor_db: NDArray[np.float32] | None = None
     level_db: float | None = None
+    scale: Scale | None = None
     ailment: Ailment | None = None
     condition: Condition = Condition.HEALTHY
     score_ms: float | None = None
@@ -87,6 +90,16 @@ class Report:
     def changed(self) -> bool:
         """Whether the state changed."""
         return self.state is not self.previous
+
+    @property
+    def level(self) -> float | None:
+        """The level as root mean square in :attr:`level_unit`; None where there is none."""
+        return level_of(self.level_db, self.scale)
+
+    @property
+    def level_unit(self) -> str | None:
+        """The unit of what the sensor measures; None where nobody knows."""
+        return unit_of(self.scale)
 
 
 def policy(settings: Decision, spec: FrontEndSpec, *, normal_unison: float) -> Policy:
@@ -171,6 +184,7 @@ class Pipeline:
         self._reasons = _reasons(decision)
         self._deaf_windows = 0
         self._resting = False
+        self._scale: Scale | None = None
         self.liveness = Liveness()
         self.windows_scored = 0
         self.windows_vetoed = 0
@@ -212,9 +226,20 @@ class Pipeline:
         """Call no leak for so long; with 0, call them again."""
         self._decider.mute(for_s)
 
-    def hear(self, piece: Block | Gap, *, night: bool = True) -> list[Report]:
-        """Take the next piece of audio, of shape (n, 1), or (n, 2) with a reference channel; is it heard by night?"""
+    def hear(self, piece: Block | Gap, *, night: bool = True, scale: Scale | None = None) -> list[Report]:
+        """Take the next piece of audio.
+
+        Parameters
+        ----------
+        piece
+            Its samples are of shape (n, 1), or (n, 2) with a reference channel.
+        night
+            Whether it is heard by night.
+        scale
+            What its samples stand for; None where nobody knows.
+        """
         self._resting = self._night_only and not night
+        self._scale = scale
         if isinstance(piece, Gap):
             return [self._lose(piece)]
         return [self._judge(examined) for examined in self._intake.hear(piece)]
@@ -230,6 +255,7 @@ class Pipeline:
         return Report(
             sensor=self._sensor,
             position_s=position_s,
+            scale=self._scale,
             previous=previous,
             state=self._decider.miss(position_s, Miss.LOST),
             reason=reason,
@@ -248,6 +274,7 @@ class Pipeline:
             window=window.index,
             position_s=window.end_s,
             level_db=window.level_db,
+            scale=self._scale,
             previous=previous,
             ailment=ailment,
             condition=condition,

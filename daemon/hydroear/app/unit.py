@@ -31,7 +31,7 @@ from hydroear.app.reporter import Reporter
 from hydroear.app.standing import standing
 from hydroear.app.tutor import Tutor
 from hydroear.app.zone import night_hours
-from hydroear.capture import Source, open_source
+from hydroear.capture import Lines, Source, open_source
 from hydroear.codes import Code, coded, current_sensor
 from hydroear.config import schema
 from hydroear.decide import OpenEvent, State
@@ -188,6 +188,7 @@ class Unit:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
             self._writer = Writer(self._store, config.evidence)
             self._parts.callback(self._writer.close, 0.0)
+        self._lines = Lines()
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
         self._candidates = Candidates(config, runtime=runtime, ears=self._ears, tell=self._tell_model)
         self._feed = self._open_feed()
@@ -258,7 +259,7 @@ class Unit:
             state_every_s=config.publish.state_every_s,
             update_every_s=config.publish.event_update_every_s,
         )
-        source = open_source(sensor.source)
+        source = open_source(sensor.source, self._lines)
         self._parts.callback(source.close)
         pipeline = Pipeline(
             sensor.id,
@@ -473,7 +474,7 @@ class Unit:
                         if ear.recorder is not None:
                             ear.recorder.hear(piece)
                         began_s = time.perf_counter()
-                        reports = ear.pipeline.hear(piece, night=night)
+                        reports = ear.pipeline.hear(piece, night=night, scale=ear.source.scale)
                         active_ms = 1e3 * (time.perf_counter() - began_s)
                     for report in reports:
                         self._tell(ear, report)
@@ -537,7 +538,9 @@ class Unit:
         if report.event == "open" and reasons is not None:
             assert ear.reporter.event is not None
             event = ear.reporter.event
-            recorder.open(event.event_id, event.opened_time, reasons, clock=clock_quality())
+            recorder.open(
+                event.event_id, event.opened_time, reasons, clock=clock_quality(), scale=ear.source.scale
+            )
         elif report.event == "close":
             recorder.close_event()
 

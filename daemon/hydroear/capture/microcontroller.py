@@ -1,4 +1,4 @@
-"""What a sensor's microcontroller tells: its samples, what was lost before them, and its health.
+"""What a microcontroller tells: the streams of its sensors, its health, and what it has to say to people.
 
 Without I/O, and without a clock of its own.
 """
@@ -7,45 +7,41 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-
-from hydroear.capture import supervised
+from hydroear.capture.stream import Stream
 from hydroear.codes import Code, coded
-from hydroear.config import schema
 from hydroear.errors import CaptureError
 from hydroear.health.device import DeviceHealth
 from hydroear_bridge.account import FramesLost, Restart, SamplesLost
 from hydroear_bridge.frames import (
     Audio,
+    Capabilities,
     Event,
     EventCode,
     Frame,
     Hello,
+    Log,
+    LogLevel,
     ResetCause,
     ResultCode,
-    SampleFormat,
-    Sensor,
+    SensorStatus,
     Start,
     Status,
+    Stop,
 )
 from hydroear_bridge.link import BadFrame
 from hydroear_bridge.session import Answer, Happening, Session, Silence
 
 _log = logging.getLogger(__name__)
 
-STOPPED_S, STOPPED_SHARE = 0.05, 1e-3
-"""Device time without samples is a stop if it is beyond this and this share of it: no crystal is off by more."""
-_PLACES = {"device": "lost on the device", "link": "lost on the way", "unknown": "lost on the device and on the way"}
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """Where a stream stands: index and device time of its next sample."""
-
-    index: int
-    device_us: float
+LINE_LENGTH = 200
+"""Characters of a line for people that are logged. A choice."""
+_LEVELS: dict[int, int] = {
+    LogLevel.ERROR: logging.ERROR,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.INFO: logging.INFO,
+}
 
 
 class Microcontroller:
@@ -53,8 +49,8 @@ class Microcontroller:
 
     Parameters
     ----------
-    settings
-        Which sensor of it is heard, and what it is asked for.
+    port
+        Where it is found.
     now_s
         Monotonic time now, as in all methods.
 
@@ -64,167 +60,152 @@ class Microcontroller:
         Why the connection is of no use; None while it is of some.
     """
 
-    def __init__(self, settings: schema.BridgeSource, now_s: float) -> None:
+    def __init__(self, port: str, now_s: float) -> None:
         self.failure: CaptureError | None = None
-        self._settings = settings
-        self._gain_centidb = None if settings.gain_db is None else round(100 * settings.gain_db)
+        self._port = port
         self._session = Session(now_s)
         self._held: list[tuple[Happening, float]] | None = None
-        self._mark: _Mark | None = None
-        self._lost, self._loss, self._on_device = 0, "", False
-        self._alarms: dict[int, str] = {}
+        self._streams: list[Stream] = []
+        self._asked: set[int] = set()  # streams that were asked for since the device booted
+        self._found: set[int] = set()  # streams that were sent before anybody here asked for them
+        self._stops: set[int] = set()
         self._health = DeviceHealth()
+        self._sensors: dict[int, SensorStatus] = {}
+        self._alarms: dict[tuple[int, int], str] = {}
 
-    @property
-    def health(self) -> DeviceHealth:
-        """How the device is doing. May be asked from any thread."""
-        return self._health
+    def health(self, sensor: int) -> DeviceHealth:
+        """How the device is doing, and one of its sensors. May be asked from any thread."""
+        ours = self._sensors.get(sensor)
+        alarms = {name for (stream, _), name in self._alarms.items() if stream in (0, sensor)}
+        return replace(
+            self._health,
+            adc_overruns=None if ours is None else ours.adc_overruns,
+            samples_dropped=None if ours is None else ours.drops,
+            clips=None if ours is None else ours.clips,
+            alarms=tuple(sorted(alarms)),
+        )
 
     @property
     def due_s(self) -> float:
         """Monotonic time of the next :meth:`tick`."""
-        return self._session.due_s
+        return min([self._session.due_s, *(stream.due_s for stream in self._streams)])
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether it was asked to send a stream no more, and has not answered yet."""
+        return bool(self._stops)
+
+    def add(self, stream: Stream, now_s: float) -> None:
+        """Begin to hear a stream, which the device is asked for at its next HELLO."""
+        stream.connect(now_s)
+        self._streams.append(stream)
+
+    def remove(self, stream: Stream, now_s: float) -> None:
+        """Hear a stream no more; the device is asked to send it no more, unless somebody else hears it."""
+        self._streams.remove(stream)
+        number = stream.number
+        if number not in self._asked or number in (other.number for other in self._streams):
+            return
+        # A serial line is opened exclusively; at a TCP port others may listen, to what they have asked for themselves.
+        if number not in self._found or not self._port.startswith("tcp:"):
+            self._stops.add(self._session.unsubscribe(number, now_s))
 
     def connect(self, now_s: float) -> None:
         """Begin anew with a connection to what should be the same device."""
         self.failure = None
         self._session.reconnect(now_s)
+        for stream in self._streams:
+            stream.connect(now_s)
         # It may have started anew meanwhile, which only its HELLO tells, and nothing it sent before may be used then.
         self._held = None if self._session.hello is None else []
 
     def tick(self, now_s: float, utc_s: float | None) -> None:
         """Do what is due now; `utc_s` is the time of day, None where that is not known."""
         self._take([(happening, now_s) for happening in self._session.tick(now_s, utc_s)])
+        for stream in self._streams:
+            if stream.tick(now_s):
+                self._session.forget(stream.number)
 
     def outgoing(self) -> bytes:
         """Take the bytes that are to be sent now."""
         return self._session.outgoing()
 
-    def receive(self, data: bytes, now_s: float) -> list[supervised.Frame]:
-        """Take bytes that have arrived now; give the samples that are in them."""
+    def receive(self, data: bytes, now_s: float) -> None:
+        """Take bytes that have arrived now; what is in them is told by the streams."""
         told = [(happening, now_s) for happening in self._session.receive(data, now_s)]
         if self._held is not None:
             self._held += told
             if not any(isinstance(one, Frame) and isinstance(one.body, Hello) for one, _ in told):
-                return []
+                return
             boots = [place for place, (one, _) in enumerate(self._held) if isinstance(one, Restart)]
             told, self._held = self._held[boots[-1] if boots else 0 :], None
-        return self._take(told)
+        self._take(told)
 
-    def error(self, what: str, *, expected: str = "", fix: str = "") -> CaptureError:
-        """What is wrong with the device, or with what it is asked for."""
-        return CaptureError(what, where=self._settings.port, expected=expected, fix=fix)
-
-    def _take(self, told: Sequence[tuple[Happening, float]]) -> list[supervised.Frame]:
-        frames = []
+    def _take(self, told: Sequence[tuple[Happening, float]]) -> None:
         for happening, now_s in told:
             match happening:
                 case BadFrame():
                     self._health = replace(self._health, frames_bad=self._health.frames_bad + 1)
                 case FramesLost(count=count):
                     self._health = replace(self._health, frames_lost=self._health.frames_lost + count)
-                case SamplesLost(stream=stream) if stream == self._settings.sensor:
-                    self._lose(happening.count, _PLACES[happening.place])
-                    self._on_device |= happening.place != "link"
+                case SamplesLost(stream=number):
+                    for stream in self._heard_by(number):
+                        stream.lose(happening)
                 case Restart():
                     self._begin_anew()
-                case Answer(request=Start(), result=result) if result and result.code not in (
+                case Answer(request=Start(), stream=number, result=result) if result and result.code not in (
                     ResultCode.OK,
                     ResultCode.BUSY,
                 ):
-                    self.failure = self.error(f"refused to start: {_words(ResultCode, result.code)}")
+                    for stream in self._heard_by(number):
+                        stream.fail(f"refused to start: {_words(ResultCode, result.code)}")
+                case Answer(request=Stop(), number=number):
+                    self._stops.discard(number)
                 case Silence(duration_s=silent_s):
-                    self.failure = self.error(f"silent for {silent_s:.0f} s", fix="check its cable and its supply")
+                    self.failure = CaptureError(
+                        f"silent for {silent_s:.0f} s", where=self._port, fix="check its cable and its supply"
+                    )
                 case Frame(body=Hello() as hello):
                     self._greet(hello, now_s)
-                case Frame(body=Audio() as audio, stream=stream) if stream == self._settings.sensor:
-                    if frame := self._hear(audio, happening.device_time_us, now_s):
-                        frames.append(frame)
+                case Frame(body=Audio() as audio, stream=number, device_time_us=device_us):
+                    if number not in self._asked:
+                        self._found.add(number)
+                    for stream in self._heard_by(number):
+                        stream.hear(audio, device_us, now_s, self._session.clock)
                 case Frame(body=Status() as status):
                     self._learn(status)
-                case Frame(body=Event() as event, stream=stream) if stream in (0, self._settings.sensor):
-                    self._alarm(event)
-        return frames
+                case Frame(body=Event() as event, stream=number):
+                    self._alarm(event, number)
+                case Frame(body=Log() as log):
+                    self._say(log)
+
+    def _heard_by(self, number: int) -> list[Stream]:
+        return [stream for stream in self._streams if stream.number == number]
 
     def _greet(self, hello: Hello, now_s: float) -> None:
         self._health = replace(self._health, model=hello.model, firmware=hello.firmware)
-        sensor = next((one for one in hello.sensors if one.stream == self._settings.sensor), None)
-        if sensor is None and hello.sensors:
-            there = ", ".join(str(one.stream) for one in hello.sensors)
-            self.failure = self.error(f"has no sensor {self._settings.sensor}", expected=f"one of {there}")
-        elif sensor is not None and (problem := self._problem(sensor)):
-            self.failure = problem
-        else:
-            start = Start(
-                rate_millihz=1000 * self._settings.rate_hz,
-                sample_format=_format(sensor),
-                gain_centidb=self._gain_centidb,
-            )
-            self._session.subscribe(self._settings.sensor, start, now_s)
-
-    def _problem(self, sensor: Sensor) -> CaptureError | None:
-        """Why a sensor cannot do what it will be asked for."""
-        rates_hz = [rate / 1000 for rate in sensor.rates_millihz]
-        gains = sensor.gains_centidb
-        if rates_hz and self._settings.rate_hz not in rates_hz:
-            offered = " or ".join(f"{rate:g}" for rate in rates_hz)
-            return self.error(f"does not sample at {self._settings.rate_hz} Hz", fix=f"set rate_hz to {offered}")
-        if self._gain_centidb is not None and gains and self._gain_centidb not in gains:
-            offered = " or ".join(f"{gain / 100:g}" for gain in gains)
-            return self.error(f"has no gain of {self._settings.gain_db:g} dB", fix=f"set gain_db to {offered}")
-        if sensor.channels != self._settings.channels:
-            return self.error(f"sends {sensor.channels} channel(s)", fix=f"set channels to {sensor.channels}")
-        return None
-
-    def _hear(self, audio: Audio, device_us: int, now_s: float) -> supervised.Frame | None:
-        rate_hz = self._settings.rate_hz
-        if audio.rate_millihz != 1000 * rate_hz or audio.channels != self._settings.channels:
-            fix = f"set rate_hz to {audio.rate_hz:g} and channels to {audio.channels}"
-            self.failure = self.error(f"sends {audio.channels} channel(s) at {audio.rate_hz:g} Hz", fix=fix)
-            return None
-        mark, self._mark = self._mark, _Mark(audio.end_index, device_us + 1e6 * audio.count / rate_hz)
-        if mark is not None:
-            # Its index stands still while it is stopped, and its clock does not.
-            passed_s = 1e-6 * (device_us - mark.device_us)
-            stopped_s = passed_s - (audio.sample_index - mark.index) / rate_hz
-            if stopped_s > STOPPED_S + STOPPED_SHARE * passed_s:
-                self._lose(round(stopped_s * rate_hz), "the device was stopped")
-        samples = audio.samples()
-        if not np.isfinite(samples).all():
-            self._lose(audio.count, "samples that are not numbers")
-            return None
-        if gain_db := 0.01 * (audio.gain_centidb - (self._gain_centidb or 0)):
-            samples *= np.float32(10.0 ** (-gain_db / 20.0))
-        if mark is None:  # what was lost before is measured by the clock
-            self._loss = "the device started anew" if self._session.restarts else ""
-        taken_s = self._session.clock.time_s(round(self._mark.device_us))
-        frame = supervised.Frame(
-            samples,
-            now_s if taken_s is None else taken_s,
-            after_loss=self._on_device,
-            lost=None if mark is None else self._lost,
-            loss=self._loss,
-        )
-        self._lost, self._loss, self._on_device = 0, "", False
-        return frame
-
-    def _lose(self, count: int, why: str) -> None:
-        self._lost += count
-        self._loss = why
+        for stream in self._streams:
+            if (start := stream.greet(hello)) is not None:
+                self._session.subscribe(stream.number, start, now_s)
+                if Capabilities.START in hello.capabilities:
+                    self._asked.add(stream.number)
 
     def _begin_anew(self) -> None:
-        self._health = replace(self._health, restarts=self._session.restarts, alarms=())
-        self._alarms.clear()
-        self._mark, self._lost = None, 0
+        self._health = replace(self._health, restarts=self._session.restarts)
+        self._alarms = {}
+        self._asked.clear()
+        self._found.clear()
+        for stream in self._streams:
+            stream.begin_anew()
         _log.warning(
             "%s: the device started anew (%d)",
-            self._settings.port,
+            self._port,
             self._session.restarts,
             extra=coded(Code.DEVICE_RESTARTED),
         )
 
     def _learn(self, status: Status) -> None:
-        ours = next((one for one in status.sensors if one.stream == self._settings.sensor), None)
+        self._sensors = {one.stream: one for one in status.sensors}
         self._health = replace(
             self._health,
             reset_cause=_words(ResetCause, status.reset_cause) if status.reset_cause else None,
@@ -233,28 +214,28 @@ class Microcontroller:
             charge=_scaled(status.charge_percent, 1e2),
             temperature_c=_scaled(status.temperature_centicelsius, 1e2),
             humidity=_scaled(status.humidity_centipercent, 1e4),
-            adc_overruns=None if ours is None else ours.adc_overruns,
-            samples_dropped=None if ours is None else ours.drops,
-            clips=None if ours is None else ours.clips,
             frames_dropped=status.frames_dropped,
         )
 
-    def _alarm(self, event: Event) -> None:
-        name = _words(EventCode, event.event)
+    def _alarm(self, event: Event, stream: int) -> None:
+        name, alarms = _words(EventCode, event.event), dict(self._alarms)
         if event.begun:
-            self._alarms[event.event] = name
+            alarms[stream, event.event] = name
         else:
-            self._alarms.pop(event.event, None)
-        self._health = replace(self._health, alarms=tuple(sorted(self._alarms.values())))
+            alarms.pop((stream, event.event), None)
+        self._alarms = alarms
         what, level = ("reports", logging.WARNING) if event.begun else ("no longer reports", logging.INFO)
-        _log.log(level, "%s: the device %s %s", self._settings.port, what, name, extra=coded(Code.DEVICE_ALARM))
+        _log.log(level, "%s: the device %s %s", self._port, what, name, extra=coded(Code.DEVICE_ALARM))
+
+    def _say(self, log: Log) -> None:
+        level = _LEVELS.get(log.level, logging.DEBUG)
+        _log.log(level, "%s: the device says: %s", self._port, one_line(log.text), extra=coded(Code.DEVICE_LOG))
 
 
-def _format(sensor: Sensor | None) -> SampleFormat:
-    """The shortest format that holds what the converter gives; the longest where none does."""
-    formats = (sensor.formats if sensor else ()) or (SampleFormat.INT16,)
-    bits = sensor.adc_bits if sensor else 0
-    return next((one for one in formats if 8 * one.width >= bits), formats[-1])
+def one_line(text: str) -> str:
+    """A text as a line of a log that can pass for no other line and change nothing on a terminal, cut off if too long."""
+    line = text if len(text) <= LINE_LENGTH else text[:LINE_LENGTH] + "…"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def _words(kind: type[ResultCode | ResetCause | EventCode], value: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hydroear.audio import Block, Gap
+from hydroear.audio import Block, Gap, Scale
 from hydroear.health.device import DeviceHealth
 
 
@@ -43,6 +43,11 @@ class Source(Protocol):
     @property
     def device(self) -> DeviceHealth | None:
         """How the device behind it is doing; None where it cannot tell. May be asked from any thread."""
+        ...
+
+    @property
+    def scale(self) -> Scale | None:
+        """What its samples stand for; None where nobody knows. May be asked from any thread."""
         ...
 
     def read(self) -> Block | Gap | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -122,6 +123,13 @@ class BridgeSource(LiveSource):
     gain_db: Annotated[
         float | None, Field(ge=-100, le=100, description="gain to set, and to refer levels to; default: left as it is")
     ] = None
+
+    def disagreement(self, other: BridgeSource) -> str | None:
+        """A setting on which two sensors must agree and do not: they share a line, or a stream on it as well."""
+        if self.port != other.port:
+            return None
+        shared = ("baud", "rate_hz", "channels", "gain_db") if self.sensor == other.sensor else ("baud",)
+        return next((name for name in shared if getattr(self, name) != getattr(other, name)), None)
 
 
 Source = WavSource | MicrophoneSource | PipeSource | BridgeSource
@@ -436,9 +444,19 @@ class Config(Section):
             raise ValueError(f"two sensors are called {', '.join(twice)}: give each its own id")
         if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
             raise ValueError("two sensors hear stdin: give all but one a command")
-        ports = [sensor.source.port for sensor in self.sensors if isinstance(sensor.source, BridgeSource)]
-        if len(set(ports)) < len(ports):
-            raise ValueError("two sensors have one port: a port is heard by one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _lines_are_shared(self) -> Config:
+        bridges = [(sensor.id, sensor.source) for sensor in self.sensors if isinstance(sensor.source, BridgeSource)]
+        for (one_id, one), (other_id, other) in combinations(bridges, 2):
+            if name := one.disagreement(other):
+                what = "one sensor of" if one.sensor == other.sensor else "sensors of"
+                values = ("null" if value is None else value for value in (getattr(one, name), getattr(other, name)))
+                raise ValueError(
+                    f"{one_id} and {other_id} are {what} the device at {one.port}, but {name} is "
+                    f"{' and '.join(map(str, values))}: give both the same"
+                )
         return self
 
 

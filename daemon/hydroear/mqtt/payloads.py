@@ -161,6 +161,9 @@ class SensorHealth:
         What it hears.
     level_db
         Level of the last window relative to full scale; None for digital silence, lost audio, and before the first.
+    level, level_unit
+        The same as root mean square in the unit of what the sensor measures, and that unit: ``Pa``, ``m/s²``, ``m/s``
+        or ``V``; None where it does not tell.
     floor_db
         Noise floor relative to full scale: what a few of the windows of the last ten minutes do not exceed; None where
         they had no level.
@@ -191,6 +194,8 @@ class SensorHealth:
 
     state: SensorState
     level_db: float | None
+    level: float | None
+    level_unit: str | None
     floor_db: float | None
     windows_scored: int
     windows_skipped: int
@@ -279,6 +284,8 @@ class State:
         before there is one.
     level_db
         Level of the last window relative to full scale; None for digital silence.
+    level, level_unit
+        As in :class:`SensorHealth`.
     position_s
         Place of the last window's end in the stream.
     windows_scored, windows_skipped
@@ -294,6 +301,8 @@ class State:
     state: SensorState
     score_decades: float | None
     level_db: float | None
+    level: float | None
+    level_unit: str | None
     position_s: float
     windows_scored: int
     windows_skipped: int
@@ -313,7 +322,7 @@ class Event:
         When it opened, with a time zone.
     position_s
         Place in the stream of the window that made this step.
-    score_decades, level_db
+    score_decades, level_db, level, level_unit
         As in :class:`State`.
     raise_decades, false_alarms_per_month
         The raise level the score was held against, and the budget of false alarms of a sensor.
@@ -335,6 +344,8 @@ class Event:
     score_decades: float
     horizon_decades: float | None
     level_db: float | None
+    level: float | None
+    level_unit: str | None
     raise_decades: float
     false_alarms_per_month: float
     reason: str
