@@ -77,7 +77,7 @@ class Street:
 
 def health() -> payloads.Health:
     sensor = payloads.SensorHealth(
-        "quiet", -40.0, None, None, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", evidence=None, device=None
+        "quiet", -40.0, None, None, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None
     )
     return payloads.Health(10.0, 1, 0, {}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
 
@@ -89,7 +89,9 @@ def heard(state: payloads.SensorState, event_id: str | None = None) -> payloads.
 def event(phase: payloads.Phase, state: payloads.EventState, reason: str = "over the raise level") -> payloads.Event:
     evidence = {"low_hz": 420.0, "high_hz": 890.0, "sentences": ["It is broadband, as a jet of water is."]}
     now = datetime.now(UTC)
-    return payloads.Event(EVENT, SENSOR, phase, state, now, 0.0, 4.2, 3.5, -35.0, None, None, 3.0, 0.1, reason, evidence)
+    return payloads.Event(
+        EVENT, SENSOR, phase, state, now, 0.0, 4.2, 3.5, -35.0, None, None, 3.0, 0.1, reason, evidence
+    )
 
 
 class Watching:

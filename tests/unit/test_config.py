@@ -270,15 +270,15 @@ def test_sensors_of_one_device_share_its_port(other: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        ("sensor: 2, baud: 115200", "are sensors of the device at tcp://pole:4000, but baud is 921600 and 115200"),
-        ("channels: 2, rate_hz: 8000", "are one sensor of the device at tcp://pole:4000, but rate_hz is 16000 and 8000"),
-        ("channels: 2, gain_db: 3.5", "are one sensor of the device at tcp://pole:4000, but gain_db is null and 3.5"),
-        ("channels: 1", "are one sensor of the device at tcp://pole:4000, but channels is 2 and 1"),
+        ("sensor: 2, baud: 115200", "sensors of the device at tcp://pole:4000, but baud is 921600 and 115200"),
+        ("channels: 2, rate_hz: 8000", "one sensor of the device at tcp://pole:4000, but rate_hz is 16000 and 8000"),
+        ("channels: 2, gain_db: 3.5", "one sensor of the device at tcp://pole:4000, but gain_db is null and 3.5"),
+        ("channels: 1", "one sensor of the device at tcp://pole:4000, but channels is 2 and 1"),
     ],
 )
 def test_what_sensors_of_one_device_share_is_the_same_for_both(other: str, says: str, tmp_path: Path) -> None:
     assert problems_of(write(tmp_path, BRIDGES.replace("OTHER", other))) == [
-        f"unit.yaml:1: hydrophone and other {says}: give both the same"
+        f"unit.yaml:1: hydrophone and other are {says}: give both the same"
     ]
 
 

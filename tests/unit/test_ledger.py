@@ -72,7 +72,7 @@ def birth(*sensors: str) -> payloads.Birth:
 
 def health(scored: int, *, uptime_s: float, condition: Any = "healthy", ailment: str = "", **changes: Any) -> Health:
     sensor = SensorHealth(
-        "quiet", -40.0, None, None, -44.0, scored, 0, 0, 0, 0, 0, None, None, None, condition, ailment, evidence=None, device=None
+        "quiet", -40.0, None, None, -44.0, scored, 0, 0, 0, 0, 0, None, None, None, condition, ailment, None, None
     )
     whole = Health(uptime_s, 1, 0, {"event": 0}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
     return replace(whole, **changes)

@@ -34,9 +34,13 @@ def said(unit: str, topic: str, body: payloads.Body, *, minutes_ago: float = 1.0
 
 def street(unit: str, sensor: str, state: Any, score: float, level_db: float, **how: Any) -> list[Heard]:
     """What a unit says that is there and has one sensor."""
-    own = payloads.SensorHealth(state, level_db, None, None, -60.0, 9, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None)
+    own = payloads.SensorHealth(
+        state, level_db, None, None, -60.0, 9, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None
+    )
     own = replace(own, **{key: how[key] for key in ("condition", "ailment") if key in how})
-    heard = payloads.State(sensor, state, score, level_db, None, None, 0.0, 9, 0, how.get("event_id"), how.get("muted_s"))
+    heard = payloads.State(
+        sensor, state, score, level_db, None, None, 0.0, 9, 0, how.get("event_id"), how.get("muted_s")
+    )
     ears = [payloads.SensorBirth(sensor, "microphone", "port:1-1", 16000, (1,), calibrated=True)]
     health, ago = (
         payloads.Health(9.0, 1, 0, {}, 0, None, None, None, "m", None, {sensor: own}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -70,12 +71,13 @@ class JsonLines:
     """
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        self._out, self._mutex = out, threading.Lock()
 
     def __call__(self, report: Report) -> None:
-        """Write what the report tells."""
-        for line in describe(report):
-            print(json.dumps(line, allow_nan=False), file=self._out, flush=True)
+        """Write what the report tells; from any thread."""
+        with self._mutex:
+            for line in describe(report):
+                print(json.dumps(line, allow_nan=False), file=self._out, flush=True)
 
 
 class Lines:
@@ -88,15 +90,16 @@ class Lines:
     """
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        self._out, self._mutex = out, threading.Lock()
         self._live = out.isatty()
 
     def __call__(self, report: Report) -> None:
-        """Write what the report tells."""
-        if report.changed:
-            self._print(f"{headline(report, colour=self._live)}  {report.reason}\n")
-        if self._live:
-            self._print(headline(report, colour=True))
+        """Write what the report tells; from any thread."""
+        with self._mutex:
+            if report.changed:
+                self._print(f"{headline(report, colour=self._live)}  {report.reason}\n")
+            if self._live:
+                self._print(headline(report, colour=True))
 
     def close(self) -> None:
         """Leave the live line."""

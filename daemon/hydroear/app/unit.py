@@ -538,9 +538,7 @@ class Unit:
         if report.event == "open" and reasons is not None:
             assert ear.reporter.event is not None
             event = ear.reporter.event
-            recorder.open(
-                event.event_id, event.opened_time, reasons, clock=clock_quality(), scale=ear.source.scale
-            )
+            recorder.open(event.event_id, event.opened_time, reasons, clock=clock_quality(), scale=ear.source.scale)
         elif report.event == "close":
             recorder.close_event()
 

@@ -233,7 +233,7 @@ class Microcontroller:
 
 
 def one_line(text: str) -> str:
-    """A text as a line of a log that can pass for no other line and change nothing on a terminal, cut off if too long."""
+    """A text as a part of one line of a log, which can neither pass for others nor do anything to a terminal."""
     line = text if len(text) <= LINE_LENGTH else text[:LINE_LENGTH] + "…"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 

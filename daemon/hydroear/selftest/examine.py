@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from hydroear.capture import Lines
 from hydroear.config.schema import Config, Sensor
@@ -64,9 +65,8 @@ def examine(config: Config, sensors: Sequence[Sensor]) -> list[Finding]:
     addresses = [] if config.mqtt is None else broker_addresses(config.mqtt)
     lines = Lines()
     with ThreadPoolExecutor(len(sensors) + max(1, len(addresses))) as pool:
-        ears = [
-            pool.submit(_examine_sensor, config, sensor, scorer, lines=lines, daemon_runs=daemon_runs) for sensor in sensors
-        ]
+        look = partial(_examine_sensor, config, scorer=scorer, lines=lines, daemon_runs=daemon_runs)
+        ears = [pool.submit(look, sensor) for sensor in sensors]
         brokers = [pool.submit(_examine_broker, config, *place) for place in enumerate(addresses, 1)]
         for rows in (*ears, *brokers):
             findings += rows.result()
@@ -113,7 +113,7 @@ def _examine_model(config: Config, findings: list[Finding]) -> Scorer | None:
 
 
 def _examine_sensor(
-    config: Config, sensor: Sensor, scorer: Scorer | None, *, lines: Lines, daemon_runs: bool
+    config: Config, sensor: Sensor, *, scorer: Scorer | None, lines: Lines, daemon_runs: bool
 ) -> list[Finding]:
     spec = None if scorer is None else scorer.bundle.front_end
     stage = f"calibration {sensor.id}"
