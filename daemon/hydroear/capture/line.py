@@ -25,7 +25,8 @@ KEPT_S = 10.0
 """So much audio is kept for a source that does not read it, as while a card is slow. A choice."""
 FAREWELL_S = 0.25
 """So long a device may take to answer when it is asked to send no more; it answers at once, or is not there."""
-CLOSE_S = 1.0
+CLOSE_S = 2.0
+"""So long the port may take to be closed; only a connection that is being made takes longer."""
 
 
 class Line:
@@ -109,7 +110,7 @@ class Line:
             self._closing.set()
             if self._port is not None:
                 self._port.wake()
-        thread.join(CLOSE_S)  # who still waits for a connection then has nothing that others could want
+        thread.join(CLOSE_S)
 
     def _run(self, closing: threading.Event) -> None:
         try:
@@ -129,11 +130,7 @@ class Line:
         self._opened_s = self._heard_s = time.monotonic()
         try:
             with open_port(self._name, baud=self._baud) as port:
-                try:
-                    self._hear(port, closing)
-                finally:
-                    with self._mutex:
-                        self._port = None
+                self._hear(port, closing)
         except PortEndError:
             raise FeedEnd from None
         except PortError as error:
@@ -142,10 +139,19 @@ class Line:
             raise CaptureError(str(error)) from error
 
     def _hear(self, port: Port, closing: threading.Event) -> None:
-        device, data = self._device, b""
         with self._mutex:
+            if closing.is_set():
+                return
             self._port = port
-            device.connect(time.monotonic())
+            self._device.connect(time.monotonic())
+        try:
+            self._pump(port, closing)
+        finally:
+            with self._mutex:
+                self._port = None
+
+    def _pump(self, port: Port, closing: threading.Event) -> None:
+        device, data = self._device, b""
         while not closing.is_set():
             with self._mutex:
                 now_s = time.monotonic()

@@ -96,9 +96,11 @@ class Microcontroller:
         return bool(self._stops)
 
     def add(self, stream: Stream, now_s: float) -> None:
-        """Begin to hear a stream, which the device is asked for at its next HELLO."""
+        """Begin to hear a stream."""
         stream.connect(now_s)
         self._streams.append(stream)
+        if self._session.hello is not None and self._held is None:
+            self._ask(stream, self._session.hello, now_s)
 
     def remove(self, stream: Stream, now_s: float) -> None:
         """Hear a stream no more; the device is asked to send it no more, unless somebody else hears it."""
@@ -185,10 +187,13 @@ class Microcontroller:
     def _greet(self, hello: Hello, now_s: float) -> None:
         self._health = replace(self._health, model=hello.model, firmware=hello.firmware)
         for stream in self._streams:
-            if (start := stream.greet(hello)) is not None:
-                self._session.subscribe(stream.number, start, now_s)
-                if Capabilities.START in hello.capabilities:
-                    self._asked.add(stream.number)
+            self._ask(stream, hello, now_s)
+
+    def _ask(self, stream: Stream, hello: Hello, now_s: float) -> None:
+        if (start := stream.greet(hello)) is not None:
+            self._session.subscribe(stream.number, start, now_s)
+            if Capabilities.START in hello.capabilities:
+                self._asked.add(stream.number)
 
     def _begin_anew(self) -> None:
         self._health = replace(self._health, restarts=self._session.restarts)
