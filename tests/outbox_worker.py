@@ -38,6 +38,8 @@ def event(sensor: str, seq: int) -> Message:
         score_decades=4.0,
         horizon_decades=5.0,
         level_db=-40.0,
+        level=None,
+        level_unit=None,
         raise_decades=3.0,
         false_alarms_per_month=0.1,
         reason="rare for this site",

@@ -460,6 +460,7 @@ def _record(args: argparse.Namespace) -> int:
         print(
             f"{args.out}: {session.heard_s:.1f} s of {args.label} in {len(session.files)} recording(s), "
             f"{session.lost_s:.1f} s lost in {len(session.gaps)} gap(s), {session.clipped} samples clipped"
+            f"{'' if session.unit is None else f', full scale {session.full_scale:g} {session.unit}'}"
         )
     return 0
 

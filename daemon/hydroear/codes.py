@@ -28,6 +28,7 @@ class Code(StrEnum):
     COMMAND_REFUSED = "command-refused"
     CONFIG_BAD = "config-bad"
     DEVICE_ALARM = "device-alarm"
+    DEVICE_LOG = "device-log"
     DEVICE_RESTARTED = "device-restarted"
     EVENT_CLOSED = "event-closed"
     EVENT_OPENED = "event-opened"

@@ -50,7 +50,7 @@ from hydroear_bridge.simulator import (
     NIGHT_S,
     check_rate_and_seed,
     kept,
-    noise,
+    noises,
     simulate,
     stored,
     tape,
@@ -117,7 +117,18 @@ def _parser() -> argparse.ArgumentParser:
     simulated.add_argument("--seconds", type=float, metavar="S", help="length (default 10, with --at until Ctrl-C)")
     simulated.add_argument("--rate", type=int, default=16000, metavar="HZ", help="sample rate (default %(default)s)")
     simulated.add_argument(
-        "--sound", type=Path, metavar="WAV", help="what it hears, over and over (default white noise); one channel"
+        "--sound",
+        type=Path,
+        metavar="WAV",
+        help="what its first sensor hears, over and over (default white noise); one channel",
+    )
+    simulated.add_argument(
+        "--sensors",
+        type=int,
+        choices=range(1, 9),
+        default=1,
+        metavar="N",
+        help="hydrophones and accelerometers by turns, 1 to 8 (default %(default)s)",
     )
     simulated.add_argument(
         "--faults", default="", metavar="NAME=NUMBER,...", help=f"what goes wrong: {', '.join(FAULTS)}; see the README"
@@ -376,7 +387,7 @@ def _start(hello: Hello, args: argparse.Namespace) -> Start:
 def _serve(args: argparse.Namespace) -> int:
     faults = Faults.parse(args.faults)
     device = Device(
-        _sound(args),
+        *_sounds(args),
         rate_hz=args.rate,
         boot_id=args.seed % 2**32,
         ppm=faults.drift,
@@ -394,9 +405,11 @@ def _serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sound(args: argparse.Namespace) -> Sound:
+def _sounds(args: argparse.Namespace) -> list[Sound]:
+    """What each sensor hears."""
     check_rate_and_seed(args.rate, args.seed)
-    return noise(args.seed) if args.sound is None else tape(wav.read(args.sound, args.rate))
+    first, *others = noises(args.seed, args.sensors)
+    return [first if args.sound is None else tape(wav.read(args.sound, args.rate)), *others]
 
 
 def _night(number: int, file: Path | None, args: argparse.Namespace) -> StoredRecording:
@@ -439,7 +452,8 @@ def _simulate(args: argparse.Namespace) -> int:
     stream = simulate(
         duration_s=10.0 if args.seconds is None else args.seconds,
         rate_hz=args.rate,
-        sound=_sound(args),
+        sound=_sounds(args)[0],
+        sensors=args.sensors,
         faults=Faults.parse(args.faults),
         seed=args.seed,
     )

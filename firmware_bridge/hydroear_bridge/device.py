@@ -52,10 +52,13 @@ STATUS_EVERY_S = 10.0
 REPEAT_EVENT_S = 60.0
 FLOOD_EVERY_S = 0.005
 SENSOR_STREAM = 1
+"""Of its first sensor; those of the others follow."""
 GAINS_CENTIDB = (0, 1000, 2000)
 FORMATS = (SampleFormat.INT16, SampleFormat.INT24)
 FULL_SCALE_PA = 2000.0
 SENSITIVITY_V_PER_PA = 2.0**-11
+FULL_SCALE_M_PER_S2 = 50.0
+SENSITIVITY_V_PER_M_PER_S2 = 2.0**-6
 REC_DATA_SIZE = 1024
 
 HEARS = Capabilities.TIME | Capabilities.START | Capabilities.SET | Capabilities.SELFTEST | Capabilities.RECORDINGS
@@ -67,11 +70,27 @@ Sound = Callable[[int], Samples]
 
 
 @dataclass
+class _Stream:
+    """One of its sensors: what it hears, and what the device forgets of it when it boots."""
+
+    number: int
+    sound: Sound
+    started: Start | None = None
+    due_us: int = 0
+    gain_centidb: int = 0
+    gain_changed: bool = False
+    index: int = 0
+    clips: int = 0
+    loudest: float = 0.0
+    power: float = 0.0
+    run_us: int = 0
+    run_index: int = 0
+
+
+@dataclass
 class _Settings:
     """What a device forgets when it boots."""
 
-    started: Start | None = None
-    gain_centidb: int = 0
     status_every_s: float = STATUS_EVERY_S
     log_level: int = LogLevel.INFO
     utc_offset_us: int | None = None
@@ -96,8 +115,8 @@ class Device:
 
     Parameters
     ----------
-    sound
-        What its sensor hears.
+    sound, others
+        What its sensors hear: a hydrophone, an accelerometer, and so on by turns.
     rate_hz
         The one sample rate it can do.
     capabilities
@@ -117,7 +136,7 @@ class Device:
     def __init__(
         self,
         sound: Sound,
-        *,
+        *others: Sound,
         rate_hz: int = 16000,
         capabilities: Capabilities = HEARS | TELLS,
         boot_id: int = 0,
@@ -126,7 +145,7 @@ class Device:
         floods_log: bool = False,
         recordings: Sequence[StoredRecording] = (),
     ) -> None:
-        self._sound, self._rate_hz, self._capabilities = sound, rate_hz, capabilities
+        self._sounds, self._rate_hz, self._capabilities = (sound, *others), rate_hz, capabilities
         self._boot_id = boot_id - 1
         self._rate = 1.0 + 1e-6 * ppm
         self._late_hello_s, self._floods_log = late_hello_s, floods_log
@@ -138,18 +157,19 @@ class Device:
         self._running, self._boot_id, self._booted_s, self._cause = True, (self._boot_id + 1) % 2**32, now_s, cause
         self._settings = _Settings()
         self._decoder = Decoder()
-        self._sequence = self._events = self._index = self._clips = self._lines = 0
+        self._streams = {
+            number: _Stream(number, sound) for number, sound in enumerate(self._sounds, start=SENSOR_STREAM)
+        }
+        self._sequence = self._events = self._lines = 0
         self._open_events: dict[int, Event] = {}
-        self._gain_changed = False
-        self._loudest = self._power = 0.0
-        self._run_us, self._run_index = 0, 0
         self._due_us: dict[FrameType, int] = {FrameType.HELLO: round(1e6 * self._late_hello_s)}
         if Capabilities.STATUS in self._capabilities:
             self._due_us[FrameType.STATUS] = round(1e6 * STATUS_EVERY_S)
         if self._floods_log:
             self._due_us[FrameType.LOG] = 0
         if Capabilities.START not in self._capabilities:
-            self._run(0, Start(rate_millihz=1000 * self._rate_hz, sample_format=SampleFormat.INT16))
+            for stream in self._streams.values():
+                self._run(stream, 0, Start(rate_millihz=1000 * self._rate_hz, sample_format=SampleFormat.INT16))
 
     @property
     def recordings(self) -> Mapping[int, StoredRecording]:
@@ -168,11 +188,12 @@ class Device:
         """Frames that it has made until now, of its own accord."""
         frames: list[Frame] = []
         while self._running:
-            due = min(self._due_us, key=self._due_us.__getitem__)
-            at_us = self._due_us[due]
+            due: list[tuple[int, FrameType | _Stream]] = [(at_us, kind) for kind, at_us in self._due_us.items()]
+            due += [(stream.due_us, stream) for stream in self._streams.values() if stream.started]
+            at_us, what = min(due, key=lambda one: one[0])
             if at_us > self.time_us(now_s):
                 break
-            frames += self._make(due, at_us)
+            frames += [self._audio(what)] if isinstance(what, _Stream) else self._make(what, at_us)
         return frames
 
     def receive(self, data: bytes, now_s: float) -> list[Frame]:
@@ -207,11 +228,9 @@ class Device:
                     return []
                 self._lines += 1
                 return [self._frame(Log(level=LogLevel.WARNING, text=f"line {self._lines} " + 100 * "x"), at_us)]
-            case FrameType.EVENT:
+            case _:
                 self._due_us[kind] = at_us + round(1e6 * REPEAT_EVENT_S)
                 return [self._frame(event, at_us) for event in self._open_events.values()]
-            case _:
-                return [self._audio()]
 
     def _frame(self, body: Body, at_us: int, stream: int = 0) -> Frame:
         frame = Frame(sequence=self._sequence, device_time_us=at_us, stream=stream, body=body)
@@ -219,33 +238,20 @@ class Device:
         return frame
 
     def _hello(self) -> Hello:
-        sensor = Sensor(
-            stream=SENSOR_STREAM,
-            kind=SensorKind.HYDROPHONE,
-            unit=SensorUnit.PASCAL,
-            adc_bits=24,
-            sensitivity_v_per_unit=SENSITIVITY_V_PER_PA,
-            full_scale_units=FULL_SCALE_PA,
-            formats=FORMATS,
-            rates_millihz=(1000 * self._rate_hz,),
-            gains_centidb=GAINS_CENTIDB,
-        )
         return Hello(
             boot_id=self._boot_id,
             uid=b"simulated",
             model="hydroear simulator",
             capabilities=self._capabilities,
-            sensors=(sensor,),
+            sensors=tuple(_sensor(number, self._rate_hz) for number in self._streams),
         )
 
     def _status(self) -> Status:
-        sensor = SensorStatus(
-            stream=SENSOR_STREAM,
-            clips=self._clips,
-            rms=round(2**31 * math.sqrt(self._power)),
-            peak=round(2**31 * self._loudest),
-        )
-        self._loudest = self._power = 0.0
+        sensors = []
+        for stream in self._streams.values():
+            rms, peak = round(2**31 * math.sqrt(stream.power)), round(2**31 * stream.loudest)
+            sensors.append(SensorStatus(stream=stream.number, clips=stream.clips, rms=rms, peak=peak))
+            stream.loudest = stream.power = 0.0
         return Status(
             battery_mv=3600,
             supply_mv=3300,
@@ -253,14 +259,14 @@ class Device:
             humidity_centipercent=4000,
             charge_percent=80,
             reset_cause=self._cause,
-            sensors=(sensor,),
+            sensors=tuple(sensors),
         )
 
-    def _run(self, at_us: int, start: Start) -> None:
+    def _run(self, stream: _Stream, at_us: int, start: Start) -> None:
         """Begin to take samples."""
-        self._settings.started = start
-        self._run_us, self._run_index = at_us, self._index
-        self._due_us[FrameType.AUDIO] = at_us + self._duration_us(self._count(start))
+        stream.started = start
+        stream.run_us, stream.run_index = at_us, stream.index
+        stream.due_us = at_us + self._duration_us(self._count(start))
 
     def _count(self, start: Start) -> int:
         return start.count or round(FRAME_S * self._rate_hz)
@@ -268,24 +274,24 @@ class Device:
     def _duration_us(self, samples: int) -> int:
         return samples * 1_000_000 // self._rate_hz
 
-    def _audio(self) -> Frame:
-        start = self._settings.started
+    def _audio(self, stream: _Stream) -> Frame:
+        start = stream.started
         assert start is not None
-        first, count = self._index, self._count(start)
-        self._index += count
-        since = first - self._run_index
-        self._due_us[FrameType.AUDIO] = self._run_us + self._duration_us(since + 2 * count)
-        heard = self._sound(count) * 10.0 ** (self._settings.gain_centidb / 2000.0)
+        first, count = stream.index, self._count(start)
+        stream.index += count
+        since = first - stream.run_index
+        stream.due_us = stream.run_us + self._duration_us(since + 2 * count)
+        heard = stream.sound(count) * 10.0 ** (stream.gain_centidb / 2000.0)
         bits = 8 * start.sample_format.width
         integers = np.clip(np.floor(heard * 2 ** (bits - 1)), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         clips = int(np.count_nonzero(np.abs(heard) >= 1.0))
-        self._clips += clips
-        self._loudest = min(max(self._loudest, float(np.max(np.abs(heard)))), 1.0)
-        self._power = min(max(self._power, float(np.mean(heard**2))), 1.0)
+        stream.clips += clips
+        stream.loudest = min(max(stream.loudest, float(np.max(np.abs(heard)))), 1.0)
+        stream.power = min(max(stream.power, float(np.mean(heard**2))), 1.0)
         flags = AudioFlags.CLIPPED if clips else AudioFlags(0)
-        if self._gain_changed:
+        if stream.gain_changed:
             flags |= AudioFlags.GAIN_CHANGED
-            self._gain_changed = False
+            stream.gain_changed = False
         if self._settings.utc_offset_us is not None:
             flags |= AudioFlags.TIME_VALID
         audio = Audio(
@@ -293,10 +299,10 @@ class Device:
             rate_millihz=1000 * self._rate_hz,
             sample_format=start.sample_format,
             data=integers.astype("<i4").view("u1").reshape(-1, 4)[:, : bits // 8].tobytes(),
-            gain_centidb=self._settings.gain_centidb,
+            gain_centidb=stream.gain_centidb,
             flags=flags,
         )
-        return self._frame(audio, self._run_us + self._duration_us(since), SENSOR_STREAM)
+        return self._frame(audio, stream.run_us + self._duration_us(since), stream.number)
 
     def _obey(self, frame: Frame, at_us: int) -> list[Frame]:
         body = frame.body
@@ -320,17 +326,18 @@ class Device:
 
     def _do(self, body: Body, stream: int, at_us: int) -> tuple[list[Body], ResultCode, int]:
         """What a request makes it send, and what became of it."""
-        if stream not in (0, SENSOR_STREAM):
+        if stream and stream not in self._streams:
             return [], ResultCode.NOT_FOUND, 0
         match body:
             case Start():
                 return [], *self._start(body, stream, at_us)
             case Stop():
-                self._settings.started = None
-                self._due_us.pop(FrameType.AUDIO, None)
+                for one in self._streams.values():
+                    if stream in (0, one.number):
+                        one.started = None
                 return [], ResultCode.OK, 0
             case Set():
-                return [], *self._set(body, at_us)
+                return [], *self._set(body, stream, at_us)
             case Selftest():
                 return [], ResultCode.OK, 0
             case RecList():
@@ -348,27 +355,29 @@ class Device:
                 return [], ResultCode.OK, 0
         return [], ResultCode.UNKNOWN, 0
 
-    def _start(self, start: Start, stream: int, at_us: int) -> tuple[ResultCode, int]:
-        if stream != SENSOR_STREAM:
+    def _start(self, start: Start, number: int, at_us: int) -> tuple[ResultCode, int]:
+        if number not in self._streams:
             return ResultCode.NOT_FOUND, 0
-        gain = self._settings.gain_centidb if start.gain_centidb is None else start.gain_centidb
+        stream = self._streams[number]
+        gain = stream.gain_centidb if start.gain_centidb is None else start.gain_centidb
         can = start.rate_millihz == 1000 * self._rate_hz and start.sample_format in FORMATS and gain in GAINS_CENTIDB
         if not can:
             return ResultCode.UNSUPPORTED, 0
-        if self._settings.started not in (None, start):
+        if stream.started not in (None, start):
             return ResultCode.BUSY, 0
-        if self._settings.started is None:
-            self._settings.gain_centidb = gain
-            self._run(at_us, start)
-        return ResultCode.OK, self._index
+        if stream.started is None:
+            stream.gain_centidb = gain
+            self._run(stream, at_us, start)
+        return ResultCode.OK, stream.index
 
-    def _set(self, setting: Set, at_us: int) -> tuple[ResultCode, int]:
+    def _set(self, setting: Set, number: int, at_us: int) -> tuple[ResultCode, int]:
         settings, value = self._settings, setting.value
         match setting.parameter:
-            case Parameter.GAIN_CENTIDB:
+            case Parameter.GAIN_CENTIDB if number in self._streams:
+                stream = self._streams[number]
                 value = min(GAINS_CENTIDB, key=lambda gain: abs(gain - value))
-                self._gain_changed = value != settings.gain_centidb
-                settings.gain_centidb = value
+                stream.gain_changed = value != stream.gain_centidb
+                stream.gain_centidb = value
             case Parameter.STATUS_INTERVAL_MS:
                 settings.status_every_s = 1e-3 * value if value > 0 else math.inf
                 self._due_us.pop(FrameType.STATUS, None)
@@ -402,3 +411,19 @@ class Device:
             for at in range(read.offset, end, REC_DATA_SIZE)
         ]
         return pieces, ResultCode.OK, end
+
+
+def _sensor(number: int, rate_hz: int) -> Sensor:
+    """What HELLO tells of a sensor."""
+    hydrophone = number % 2 == SENSOR_STREAM % 2
+    return Sensor(
+        stream=number,
+        kind=SensorKind.HYDROPHONE if hydrophone else SensorKind.ACCELEROMETER,
+        unit=SensorUnit.PASCAL if hydrophone else SensorUnit.METRE_PER_SECOND_SQUARED,
+        adc_bits=24,
+        sensitivity_v_per_unit=SENSITIVITY_V_PER_PA if hydrophone else SENSITIVITY_V_PER_M_PER_S2,
+        full_scale_units=FULL_SCALE_PA if hydrophone else FULL_SCALE_M_PER_S2,
+        formats=FORMATS,
+        rates_millihz=(1000 * rate_hz,),
+        gains_centidb=GAINS_CENTIDB,
+    )

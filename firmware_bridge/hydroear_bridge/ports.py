@@ -58,8 +58,8 @@ class Port:
     """
 
     def __init__(self, name: str, resource: _Resource, *, is_file: bool = False) -> None:
-        self.name, self.woken = name, False
-        self._resource, self._is_file = resource, is_file
+        self.name, self.woken, self.is_file = name, False, is_file
+        self._resource = resource
         # Sockets and not descriptors: once closed, a late wake-up cannot reach what was opened since.
         self._woken, self._waker = socket.socketpair()
 
@@ -94,7 +94,7 @@ class Port:
             raise PortError(self.name, f"gone ({error.strerror})") from None
         if data:
             return data
-        if self._is_file:
+        if self.is_file:
             raise PortEndError(self.name, "ends here")
         raise PortError(self.name, "gone: unplugged, or closed by the other end")
 
@@ -107,7 +107,7 @@ class Port:
             If the other end has gone, or takes none for a second.
         """
         until_s = time.monotonic() + WRITE_S
-        while data and not self._is_file:
+        while data and not self.is_file:
             try:
                 data = data[os.write(self._resource.fileno(), data) :]
             except BlockingIOError:

@@ -68,7 +68,7 @@ class Simulator:
 
     def _say(self, frames: list[Frame], now_s: float) -> None:
         for frame in frames:
-            # After a boot the delimiter ends whatever the line carried before.
+            # The delimiter ahead of the first frame ends what the line carried before, as half a frame.
             wire = DELIMITER + encode(frame) if frame.sequence == 0 else encode(frame)
             self._late.append(wire)
             self._down.send(wire, now_s)

@@ -228,9 +228,24 @@ class Session:
         """
         if self.hello is None or Capabilities.START not in self.hello.capabilities:
             return
-        asked = any(isinstance(one.request, Start) and one.stream == stream for one in self._pending.values())
+        # What is repeated for want of an answer must not stop what was started since.
+        asked = any(isinstance(one.request, Start | Stop) and one.stream == stream for one in self._pending.values())
         if not asked and self._started.get(stream) != start:
             self.request(start, now_s, stream=stream)
+
+    def unsubscribe(self, stream: int, now_s: float) -> int:
+        """Ask a stream to send no more samples; gives the number of that request, as :meth:`request` does."""
+        self.forget(stream)
+        self._pending = {
+            number: one
+            for number, one in self._pending.items()
+            if not (isinstance(one.request, Start) and one.stream == stream)
+        }
+        return self.request(Stop(), now_s, stream=stream)
+
+    def forget(self, stream: int) -> None:
+        """Take a stream for stopped, so that :meth:`subscribe` asks for it again."""
+        self._started.pop(stream, None)
 
     def reconnect(self, now_s: float) -> None:
         """Begin anew with the link, not with the device: the port was closed and is open again."""

@@ -51,6 +51,11 @@ def noise(seed: int) -> Sound:
     return more
 
 
+def noises(seed: int, count: int) -> list[Sound]:
+    """White noise for so many sensors; the first of them hears :func:`noise`."""
+    return [noise(seed + number) for number in range(count)]
+
+
 def tape(samples: Samples) -> Sound:
     """Samples over and over, shape (n,), full scale 1."""
     position = 0
@@ -69,6 +74,7 @@ def simulate(
     duration_s: float,
     rate_hz: int = 16000,
     sound: Sound | None = None,
+    sensors: int = 1,
     faults: Faults = Faults(),  # noqa: B008 - frozen
     seed: int = 0,
 ) -> Iterator[Sent]:
@@ -81,7 +87,9 @@ def simulate(
     rate_hz
         Sample rate in Hz, 50 to 200000.
     sound
-        What the sensor hears; by default white noise.
+        What the first sensor hears; by default white noise, as the others do.
+    sensors
+        How many there are.
     faults
         What goes wrong on the link and in the device; it does not boot, nor is the connection cut.
     seed
@@ -99,10 +107,12 @@ def simulate(
         If an argument is out of range.
     """
     check_rate_and_seed(rate_hz, seed)
+    first, *others = noises(seed, sensors)
     if not 1 / rate_hz <= duration_s <= 1e9:
         raise UsageError(f"seconds is {duration_s}, expected {1 / rate_hz:g} to 1e+09")
     device = Device(
-        sound or noise(seed),
+        sound or first,
+        *others,
         rate_hz=rate_hz,
         capabilities=Capabilities.STATUS,
         boot_id=seed % 2**32,

@@ -18,6 +18,7 @@ from broker import Mosquitto
 from hydroear.app import health as app_health
 from hydroear.app import unit as app
 from hydroear.app.unit import Unit
+from hydroear.capture.attempts import Attempts
 from hydroear.capture.supervised import FeedEnd, Frame, SupervisedSource
 from hydroear.config import schema
 from hydroear.config.loader import load_config
@@ -71,11 +72,8 @@ class Player(SupervisedSource):
     """A live sensor that plays a tape."""
 
     def __init__(self, samples: Samples, overflow_at: int | None) -> None:
-        super().__init__("tape", schema.PipeSource(type="pipe", command=["tape"], rate_hz=RATE_HZ))
-        self._samples, self._overflow_at = samples, overflow_at
-
-    def _start(self) -> Tape:
-        return Tape(self._samples, self._overflow_at)
+        settings = schema.PipeSource(type="pipe", command=["tape"], rate_hz=RATE_HZ)
+        super().__init__("tape", settings, Attempts(lambda: Tape(samples, overflow_at)))
 
 
 def healths(
@@ -100,7 +98,7 @@ def healths(
         **settings,
     }
     (folder / "unit.yaml").write_text(yaml.safe_dump(config))
-    monkeypatch.setattr(app, "open_source", lambda _, **__: Player(samples, overflow_at))
+    monkeypatch.setattr(app, "open_source", lambda *_, **__: Player(samples, overflow_at))
     promised = Draft202012Validator(json.loads((files("hydroear.mqtt") / "schemas" / "health.json").read_text()))
     with broker.subscribe() as room:
         unit = Unit(load_config(folder / "unit.yaml"), display=lambda _: None, notifier=Notifier.from_environment())

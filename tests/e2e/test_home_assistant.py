@@ -128,7 +128,8 @@ def test_a_real_home_assistant_shows_what_a_unit_says_and_asks_for_a_self_test(
         single(topic, payload, qos=1, retain=True, port=mosquitto.port)
 
     def say_state(state: SensorState, score: float | None, level_db: float | None) -> None:
-        say(topics.state(UNIT, SENSOR), State(SENSOR, state, score, level_db, datetime.now(UTC), 1.0, 1, 0, None, None))
+        heard = State(SENSOR, state, score, level_db, None, None, datetime.now(UTC), 1.0, 1, 0, None, None)
+        say(topics.state(UNIT, SENSOR), heard)
 
     discovery = discovery_message("homeassistant", unit=UNIT, sensors=[SENSOR], devices=[SENSOR])
     single(discovery.topic, discovery.payload, qos=1, retain=True, port=mosquitto.port)
@@ -183,6 +184,8 @@ def unit_health(condition: payloads.SensorCondition, *, cpu_temperature_c: float
     sensor = SensorHealth(
         state="quiet",
         level_db=-41.5,
+        level=None,
+        level_unit=None,
         floor_db=-44.0,
         windows_scored=1,
         windows_skipped=0,

@@ -61,7 +61,7 @@ def listen(source: MicrophoneSource, enough: Callable[[list[Block | Gap]], bool]
         assert asked_s < deadline_s, pieces[-3:]
         piece = source.read()
         assert piece is not None
-        assert time.monotonic() - asked_s < source._settings.stall_s + 1.0
+        assert time.monotonic() - asked_s < source._live.stall_s + 1.0
         pieces.append(piece)
     assert all(before.end_index == after.first_index for before, after in pairwise(pieces))
     return pieces

@@ -79,19 +79,21 @@ class Street:
 
 def health(*alarms: payloads.OpenAlarm) -> payloads.Health:
     sensor = payloads.SensorHealth(
-        "quiet", -40.0, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None, alarms
+        "quiet", -40.0, None, None, -44.0, 10, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None, alarms
     )
     return payloads.Health(10.0, 1, 0, {}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
 
 
 def heard(state: payloads.SensorState, event_id: str | None = None) -> payloads.State:
-    return payloads.State(SENSOR, state, 4.2, -35.0, datetime.now(UTC), 0.0, 1, 0, event_id, None)
+    return payloads.State(SENSOR, state, 4.2, -35.0, None, None, datetime.now(UTC), 0.0, 1, 0, event_id, None)
 
 
 def event(phase: payloads.Phase, state: payloads.EventState, reason: str = "over the raise level") -> payloads.Event:
     evidence = {"low_hz": 420.0, "high_hz": 890.0, "sentences": ["It is broadband, as a jet of water is."]}
     now = datetime.now(UTC)
-    return payloads.Event(EVENT, SENSOR, phase, state, now, now, 0.0, 4.2, 3.5, -35.0, 3.0, 0.1, reason, evidence)
+    return payloads.Event(
+        EVENT, SENSOR, phase, state, now, now, 0.0, 4.2, 3.5, -35.0, None, None, 3.0, 0.1, reason, evidence
+    )
 
 
 class Watching:

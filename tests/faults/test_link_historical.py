@@ -23,7 +23,7 @@ EVENT = topics.event("unit", "e1")
 def said(topic: str, seq: int, kind: Kind = Kind.EVENT) -> Message:
     """Something that a unit says; what it is about does not matter here."""
     stamp = Stamp("unit", datetime.now(UTC), "synchronised", "boot", seq, None)
-    payload = encode(State("a", "quiet", 0.5, -40.0, stamp.time, 1.0, 1, 0, None, None), stamp)
+    payload = encode(State("a", "quiet", 0.5, -40.0, None, None, stamp.time, 1.0, 1, 0, None, None), stamp)
     return Message(topic, payload, kind, retain=kind is Kind.STATE)
 
 

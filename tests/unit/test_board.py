@@ -23,7 +23,7 @@ OPENED = datetime(2025, 3, 1, 2, 0, tzinfo=UTC)
 
 
 def unit(name: str, severity: Severity, *, event: str | None = None) -> UnitView:
-    sensor = SensorView("pipe", severity, severity, (), 1.0, -40.0, None, event)
+    sensor = SensorView("pipe", severity, severity, (), 1.0, -40.0, None, None, event)
     state = "leak" if severity is Severity.LEAK else "acknowledged"
     events = () if event is None else (EventView(name, "pipe", event, state, OPENED, None, None, (), ()),)
     return UnitView(name, severity, True, OPENED, (), (sensor,), events, (), "", "", 0)

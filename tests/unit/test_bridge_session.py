@@ -34,9 +34,10 @@ from hydroear_bridge.frames import (
     Start,
     Status,
     Stop,
+    Time,
 )
 from hydroear_bridge.link import DELIMITER, BadFrame, Decoder, encode
-from hydroear_bridge.session import ATTEMPTS, SILENCE_S, Answer, Happening, Request, Session, Silence
+from hydroear_bridge.session import ANSWER_S, ATTEMPTS, SILENCE_S, Answer, Happening, Request, Session, Silence
 from hydroear_bridge.simulator import noise
 
 RATE_HZ = 8000
@@ -233,7 +234,7 @@ def test_requests_get_their_answers_over_a_link_that_loses_a_third() -> None:
         world.run(4.0)
         answer = world.ask(Set(parameter=Parameter.GAIN_CENTIDB, value=900), stream=SENSOR_STREAM, seconds=6.0)
         assert answer.result is None or answer.result.value == 1000
-        assert world.device._settings.gain_centidb in (0, 1000)
+        assert world.device._streams[SENSOR_STREAM].gain_centidb in (0, 1000)
         if answer.granted:
             gains = [body.gain_centidb for body in audio(world.run(0.5))]
             assert set(gains) == {1000}
@@ -256,6 +257,35 @@ def test_what_is_not_answered_is_asked_again_and_given_up_in_the_end() -> None:
     assert (answer.number, answer.result, answer.granted) == (number, None, False)
     sequences = [frame.sequence for frame in asked if isinstance(frame, Frame) and isinstance(frame.body, Set)]
     assert len(set(sequences)) == len(sequences) == ATTEMPTS
+
+
+def test_what_is_asked_for_again_is_not_stopped_by_the_repeat_of_a_request_that_was_done() -> None:
+    world = World()
+    world.boot()
+    world.run(3.5)
+    good, world.down = world.down, Link(Faults(loss=1.0), 0)
+    world.session.unsubscribe(SENSOR_STREAM, world.now_s)
+    world.run(0.1)
+    world.down = good
+    assert not audio(world.run(0.3))
+    # The HELLO comes before the request to stop is repeated, for want of an answer.
+    told = world.run(3.0)
+    stop, start = [one for one in told if isinstance(one, Answer)]
+    assert (type(stop.request), type(start.request)) == (Stop, Start)
+    assert audio(world.run(0.2))
+
+
+def test_a_stream_that_was_stopped_before_it_was_granted_is_not_asked_for_any_more() -> None:
+    world = World()
+    world.boot()
+    session = world.session
+    session.receive(encode(world.device.send(world.now_s)[0]), world.now_s)
+    session.subscribe(SENSOR_STREAM, START, world.now_s)
+    session.unsubscribe(SENSOR_STREAM, world.now_s)
+    session.outgoing()
+    session.tick(world.now_s + ANSWER_S)
+    repeated = [one.body for one in Decoder().receive(session.outgoing()) if isinstance(one, Frame)]
+    assert [type(body) for body in repeated if not isinstance(body, Time)] == [Stop]
 
 
 def test_a_boot_ends_what_was_asked_before_it() -> None:

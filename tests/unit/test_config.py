@@ -249,12 +249,37 @@ def test_any_text_is_a_configuration_or_a_configuration_error(tmp_path: Path, co
         assert "pydantic" not in problem
 
 
-def test_a_port_is_heard_by_one_sensor(tmp_path: Path) -> None:
-    sensors = [{"id": name, "source": {"type": "bridge", "port": "tcp://pole:4000"}} for name in ("a", "b")]
-    path = tmp_path / "unit.yaml"
-    path.write_text(json.dumps({"unit": "unit-1", "bundle": "model.hydroear", "sensors": sensors}))
-    with pytest.raises(ConfigError, match="two sensors have one port: a port is heard by one of them"):
-        load_config(path)
+BRIDGES = """\
+unit: pole
+bundle: mains.bundle
+sensors:
+  - id: hydrophone
+    source: {type: bridge, port: "tcp://pole:4000", channels: 2}
+  - id: other
+    source: {type: bridge, port: "tcp://pole:4000", OTHER}
+"""
+
+
+@pytest.mark.parametrize(
+    "other", ["sensor: 2, rate_hz: 8000, gain_db: 20", "channels: 2, channel: 2"], ids=["another sensor", "a channel"]
+)
+def test_sensors_of_one_device_share_its_port(other: str, tmp_path: Path) -> None:
+    assert len(load_config(write(tmp_path, BRIDGES.replace("OTHER", other))).sensors) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ("sensor: 2, baud: 115200", "sensors of the device at tcp://pole:4000, but baud is 921600 and 115200"),
+        ("channels: 2, rate_hz: 8000", "one sensor of the device at tcp://pole:4000, but rate_hz is 16000 and 8000"),
+        ("channels: 2, gain_db: 3.5", "one sensor of the device at tcp://pole:4000, but gain_db is null and 3.5"),
+        ("channels: 1", "one sensor of the device at tcp://pole:4000, but channels is 2 and 1"),
+    ],
+)
+def test_what_sensors_of_one_device_share_is_the_same_for_both(other: str, says: str, tmp_path: Path) -> None:
+    assert problems_of(write(tmp_path, BRIDGES.replace("OTHER", other))) == [
+        f"unit.yaml:1: hydrophone and other are {says}: give both the same"
+    ]
 
 
 @pytest.mark.parametrize("port", ["ttyACM0", "usb:1209", "tcp://pole", "udp://pole:1"])

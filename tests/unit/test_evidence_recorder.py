@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hydroear.audio import Block, Gap, open_recording
+from hydroear.audio import Block, Gap, Scale, open_recording
 from hydroear.config.schema import Evidence
 from hydroear.decide import Decider, Policy
 from hydroear.dsp import FrontEnd, FrontEndSpec
@@ -120,7 +120,7 @@ def test_a_clip_is_around_the_window_that_opened_however_far_the_audio_is_ahead(
 
 def test_a_clip_says_where_when_and_how_it_was_recorded(bench: Bench) -> None:
     bench.hear(NOISE[: 10 * RATE_HZ])
-    reasons = bench.open(gain_db=20.0)
+    reasons = bench.open(scale=Scale("m/s²", 50.0))
     bench.hear(NOISE[: 5 * RATE_HZ])
     bench.finish()
     fields = read_guano(bench.folder / "pipe/pipe-1.wav")
@@ -136,7 +136,7 @@ def test_a_clip_says_where_when_and_how_it_was_recorded(bench: Bench) -> None:
         "HYDROEAR|Score": "3.000",
         "HYDROEAR|Raise": "2",
         "HYDROEAR|Bundle": "ab" * 32,
-        "HYDROEAR|Gain": "20",
+        "HYDROEAR|Full Scale": "50 m/s²",
         "HYDROEAR|Lost": "0.000",
         "Note": "\n".join(reasons.sentences),
     }

@@ -90,19 +90,22 @@ def health(
     scored: int, *, uptime_s: float, condition: Any = "healthy", ailment: str = "", alarms: Any = (), **changes: Any
 ) -> Health:
     sensor = SensorHealth(
-        "quiet", -40.0, -44.0, scored, 0, 0, 0, 0, 0, None, None, None, condition, ailment, None, None, alarms
-    )
+        "quiet", -40.0, None, None, -44.0, scored, 0, 0, 0, 0, 0, None, None, None, condition, ailment, None, None,
+        alarms,
+    )  # fmt: skip
     whole = Health(uptime_s, 1, 0, {"event": 0}, 0, None, None, None, "cast-iron", None, {SENSOR: sensor})
     return replace(whole, **changes)
 
 
 def state(name: Any, event_id: str | None = None, *, muted_s: float | None = None) -> State:
-    return State(SENSOR, name, 1.0, -40.0, START, 0.0, 1, 0, event_id, muted_s)
+    return State(SENSOR, name, 1.0, -40.0, None, None, START, 0.0, 1, 0, event_id, muted_s)
 
 
 def event(phase: Any, name: Any, event_id: str = "leak-1", *, reason: str = "over the raise level") -> Event:
     evidence = {"low_hz": 400.0, "high_hz": 900.0, "sentences": ["It is broadband."]} if phase == "open" else None
-    return Event(event_id, SENSOR, phase, name, START, START, 0.0, 4.0, 3.5, -35.0, 3.0, 0.1, reason, evidence)
+    return Event(
+        event_id, SENSOR, phase, name, START, START, 0.0, 4.0, 3.5, -35.0, None, None, 3.0, 0.1, reason, evidence
+    )
 
 
 def alarm(phase: Any, alarm_id: str = "tamper-1", *, reason: str = "its case was opened", **changes: Any) -> Alarm:

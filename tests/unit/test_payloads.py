@@ -75,6 +75,8 @@ EXAMPLES: list[Body] = [
             "hydrant-7": SensorHealth(
                 state="quiet",
                 level_db=-41.5,
+                level=16.82,
+                level_unit="Pa",
                 floor_db=-44.25,
                 windows_scored=3590,
                 windows_skipped=10,
@@ -108,7 +110,18 @@ EXAMPLES: list[Body] = [
         },
     ),
     State(
-        "hydrant-7", "quiet", 0.75, None, datetime(2025, 3, 1, 2, 5, 6, 700_000, UTC), 3600.0, 3590, 10, None, 1800.0
+        "hydrant-7",
+        "quiet",
+        0.75,
+        None,
+        None,
+        None,
+        datetime(2025, 3, 1, 2, 5, 6, 700_000, UTC),
+        3600.0,
+        3590,
+        10,
+        None,
+        1800.0,
     ),
     Event(
         event_id="b5b8f0a4-7d0e-4d6f-9a50-3a1b8c2d4e6f",
@@ -121,6 +134,8 @@ EXAMPLES: list[Body] = [
         score_decades=4.25,
         horizon_decades=3.5,
         level_db=-41.5,
+        level=0.2104,
+        level_unit="m/s²",
         raise_decades=3.0,
         false_alarms_per_month=0.1,
         reason="over the raise level for 60 s",
@@ -232,7 +247,7 @@ def test_every_schema_has_an_example() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_json_cannot_say_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        encode(State("hydrant-7", "quiet", value, None, STAMP.time, 0.0, 0, 0, None, None), STAMP)
+        encode(State("hydrant-7", "quiet", value, None, None, None, STAMP.time, 0.0, 0, 0, None, None), STAMP)
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

@@ -34,9 +34,13 @@ def said(unit: str, topic: str, body: payloads.Body, *, minutes_ago: float = 1.0
 
 def street(unit: str, sensor: str, state: Any, score: float, level_db: float, **how: Any) -> list[Heard]:
     """What a unit says that is there and has one sensor."""
-    own = payloads.SensorHealth(state, level_db, -60.0, 9, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None)
+    own = payloads.SensorHealth(
+        state, level_db, None, None, -60.0, 9, 0, 0, 0, 0, 0, None, None, None, "healthy", "", None, None
+    )
     own = replace(own, **{key: how[key] for key in ("condition", "ailment") if key in how})
-    heard = payloads.State(sensor, state, score, level_db, NOW, 0.0, 9, 0, how.get("event_id"), how.get("muted_s"))
+    heard = payloads.State(
+        sensor, state, score, level_db, None, None, NOW, 0.0, 9, 0, how.get("event_id"), how.get("muted_s")
+    )
     ears = [payloads.SensorBirth(sensor, "microphone", "port:1-1", 16000, (1,), calibrated=True)]
     health, ago = (
         payloads.Health(9.0, 1, 0, {}, 0, None, None, None, "m", None, {sensor: own}),
@@ -55,8 +59,8 @@ class Line:
 
     def __init__(self) -> None:
         opened = payloads.Event(
-            EVENT, "hydrant-7", "open", "leak", NOW - timedelta(minutes=3), NOW, 0.0, 6.4, 4.9, -41.2, 4.2, 0.1,
-            "over the raise level for 10 min, and still at the recheck", {"sentences": REASONS},
+            EVENT, "hydrant-7", "open", "leak", NOW - timedelta(minutes=3), NOW, 0.0, 6.4, 4.9, -41.2, None, None,
+            4.2, 0.1, "over the raise level for 10 min, and still at the recheck", {"sentences": REASONS},
         )  # fmt: skip
         tampered = payloads.Alarm(
             "hydrant-2-tamper-20250301T015905Z-91b0c4d7", "hydrant-2", "tamper", "open", NOW - timedelta(minutes=15),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -38,6 +39,8 @@ def describe(report: Report) -> list[dict[str, Any]]:
                 "score_decades": _rounded(report.decades),
                 "error": _rounded(report.error, 6),
                 "level_db": _rounded(report.level_db),
+                "level": report.level,
+                "level_unit": report.level_unit,
                 "ailment": None if report.ailment is None else report.ailment.cause.value,
                 "state": report.state.value,
                 "condition": report.condition.value,
@@ -68,12 +71,13 @@ class JsonLines:
     """
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        self._out, self._mutex = out, threading.Lock()
 
     def __call__(self, report: Report) -> None:
-        """Write what the report tells."""
-        for line in describe(report):
-            print(json.dumps(line, allow_nan=False), file=self._out, flush=True)
+        """Write what the report tells; from any thread."""
+        with self._mutex:
+            for line in describe(report):
+                print(json.dumps(line, allow_nan=False), file=self._out, flush=True)
 
 
 class Lines:
@@ -86,15 +90,16 @@ class Lines:
     """
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        self._out, self._mutex = out, threading.Lock()
         self._live = out.isatty()
 
     def __call__(self, report: Report) -> None:
-        """Write what the report tells."""
-        if report.changed:
-            self._print(f"{headline(report, colour=self._live)}  {report.reason}\n")
-        if self._live:
-            self._print(headline(report, colour=True))
+        """Write what the report tells; from any thread."""
+        with self._mutex:
+            if report.changed:
+                self._print(f"{headline(report, colour=self._live)}  {report.reason}\n")
+            if self._live:
+                self._print(headline(report, colour=True))
 
     def close(self) -> None:
         """Leave the live line."""
@@ -113,7 +118,8 @@ def nothing(_report: Report) -> None:
 def headline(report: Report, *, colour: bool) -> str:
     """Time, sensor, state, level and score bar of a report, in one line."""
     name = state_name(report.state.value, colour=colour)
-    return f"{report.position_s:8.1f} s  {report.sensor}  {name}  {level(report.level_db)}  {bar(report.decades)}"
+    loudness = level(report.level_db, report.level, report.level_unit)
+    return f"{report.position_s:8.1f} s  {report.sensor}  {name}  {loudness}  {bar(report.decades)}"
 
 
 def state_name(state: str, *, colour: bool) -> str:
@@ -122,9 +128,12 @@ def state_name(state: str, *, colour: bool) -> str:
     return f"\x1b[{_COLOURS[State(state)]}m{name}\x1b[0m" if colour else name
 
 
-def level(level_db: float | None) -> str:
-    """A level in a column of fixed width."""
-    return "   -  dBFS" if level_db is None else f"{level_db:6.1f} dBFS"
+def level(level_db: float | None, level: float | None, level_unit: str | None) -> str:
+    """A level in a column of fixed width, and where the sensor's unit is known, in that unit in another."""
+    text = "   -  dBFS" if level_db is None else f"{level_db:6.1f} dBFS"
+    if level_unit is None:
+        return text
+    return f"{text} {'-' if level is None else f'{level:.3g}':>9} {level_unit:<4}"
 
 
 def bar(decades: float | None) -> str:

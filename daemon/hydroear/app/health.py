@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hydroear.audio import level_of, unit_of
 from hydroear.evidence import Writer
 from hydroear.health.clock import clock_error_s
 from hydroear.health.machine import look_at_machine
@@ -79,6 +80,8 @@ def _sensor_health(ear: Ear, writer: Writer | None, alarms: AlarmReporter) -> pa
     return payloads.SensorHealth(
         state=ear.pipeline.state.value,
         level_db=_rounded(ear.pipeline.level_db, 3),
+        level=level_of(ear.pipeline.level_db, ear.source.scale),
+        level_unit=unit_of(ear.source.scale),
         floor_db=_rounded(ear.pipeline.floor_db, 3),
         windows_scored=ear.pipeline.windows_scored,
         windows_skipped=ear.pipeline.windows_skipped,

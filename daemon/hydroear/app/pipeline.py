@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydroear.app.intake import AIRBORNE, Examined, Intake
-from hydroear.audio import Block, Gap
+from hydroear.audio import Block, Gap, Scale, level_of, unit_of
 from hydroear.config.schema import Decision
 from hydroear.decide import Decider, Miss, Policy, State
 from hydroear.dsp import Flutter, FrontEndSpec, Window
@@ -51,6 +51,8 @@ class Report:
         Noise floor of the last horizon, shape (n_mels,), where a minute of it is over with this window; else None.
     level_db
         Level; None for digital silence and lost audio.
+    scale
+        What the samples stand for; None where nobody knows.
     ailment
         What is wrong with the audio; None if nothing is.
     condition
@@ -81,6 +83,7 @@ class Report:
     band_db: NDArray[np.float32] | None = None
     floor_db: NDArray[np.float32] | None = None
     level_db: float | None = None
+    scale: Scale | None = None
     ailment: Ailment | None = None
     condition: Condition = Condition.HEALTHY
     score_ms: float | None = None
@@ -92,6 +95,16 @@ class Report:
     def changed(self) -> bool:
         """Whether the state changed."""
         return self.state is not self.previous
+
+    @property
+    def level(self) -> float | None:
+        """The level as root mean square in :attr:`level_unit`; None where there is none."""
+        return level_of(self.level_db, self.scale)
+
+    @property
+    def level_unit(self) -> str | None:
+        """The unit of what the sensor measures; None where nobody knows."""
+        return unit_of(self.scale)
 
 
 def policy(settings: Decision, spec: FrontEndSpec, *, normal_unison: float) -> Policy:
@@ -178,6 +191,7 @@ class Pipeline:
         self._deaf_windows = 0
         self._judged = True
         self.resting = False
+        self._scale: Scale | None = None
         self.liveness = Liveness()
         self.windows_scored = 0
         self.windows_vetoed = 0
@@ -219,7 +233,7 @@ class Pipeline:
         """Call no leak for so long; with 0, call them again."""
         self._decider.mute(for_s)
 
-    def hear(self, piece: Block | Gap, *, judged: bool = True) -> list[Report]:
+    def hear(self, piece: Block | Gap, *, judged: bool = True, scale: Scale | None = None) -> list[Report]:
         """Take the next piece of audio.
 
         Parameters
@@ -228,6 +242,8 @@ class Pipeline:
             Of shape (n, 1), or (n, 2) with a reference channel.
         judged
             Whether what is heard in it may change the state.
+        scale
+            What its samples stand for; None where nobody knows.
 
         Returns
         -------
@@ -235,7 +251,7 @@ class Pipeline:
             One a window that is complete with it, and one for lost audio. A gap that was planned gives none: nothing is
             lost, and nothing is known that was not known before.
         """
-        self._judged = judged
+        self._judged, self._scale = judged, scale
         self.resting = isinstance(piece, Gap) and piece.planned
         if not isinstance(piece, Gap):
             return [self._judge(examined, piece) for examined in self._intake.hear(piece)]
@@ -256,6 +272,7 @@ class Pipeline:
         return Report(
             sensor=self._sensor,
             position_s=position_s,
+            scale=self._scale,
             previous=previous,
             state=self._decider.miss(position_s, Miss.LOST),
             reason=reason,
@@ -275,6 +292,7 @@ class Pipeline:
             window=window.index,
             position_s=window.end_s,
             level_db=window.level_db,
+            scale=self._scale,
             previous=previous,
             ailment=ailment,
             condition=condition,

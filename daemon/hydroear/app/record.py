@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TextIO
 
-from hydroear.audio import Block, Gap, Samples, clipped_count, level_db
+from hydroear.audio import Block, Gap, Samples, Scale, clipped_count, level_db, level_of, unit_of
 from hydroear.audio.wav_writer import WavWriter
 from hydroear.capture import Source, open_source
 from hydroear.capture.supervised import SupervisedSource
@@ -43,6 +43,8 @@ class Session:
         Samples that were clipped.
     interrupted
         Whether a person ended it early.
+    full_scale, unit
+        What full scale of the recordings stands for; None where nobody knows.
     """
 
     files: list[str] = field(default_factory=list)
@@ -51,6 +53,8 @@ class Session:
     gaps: list[str] = field(default_factory=list)
     clipped: int = 0
     interrupted: bool = False
+    full_scale: float | None = None
+    unit: str | None = None
 
 
 class Meter:
@@ -68,12 +72,14 @@ class Meter:
         self._out, self._for_s = out, for_s
         self._live = out.isatty()
 
-    def hear(self, at_s: float, samples: Samples) -> None:
-        """Show the level of the latest samples."""
+    def hear(self, at_s: float, samples: Samples, scale: Scale | None) -> None:
+        """Show the level of the latest samples, and what it is in the unit of their scale."""
         if self._live:
             level = level_db(samples)
+            physical = level_of(level, scale)
             filled = 0 if level is None else round(max(0.0, 1.0 + level / _METER_DB) * _METER_WIDTH)
             text = "silence" if level is None else f"{level:6.1f} dBFS"
+            text += "" if physical is None else f"  {physical:.3g} {unit_of(scale)}"
             clipped = "  CLIPPED" if clipped_count(samples) else ""
             bar = f"[{'#' * filled}{'.' * (_METER_WIDTH - filled)}]"
             self._out.write(f"\r\x1b[K{at_s:7.1f} of {self._for_s:g} s  {bar} {text}{clipped}")
@@ -135,6 +141,8 @@ def record(config: schema.Config, sensor_id: str, *, for_s: float, label: Label,
             _record(source, corpus, session, for_s, meter)
         except KeyboardInterrupt:
             session.interrupted = True
+    if (scale := source.scale) is not None:
+        session.full_scale, session.unit = scale.full_scale, scale.unit
     session.files = corpus.files
     session.heard_s, session.lost_s = round(session.heard_s, 3), round(session.lost_s, 3)
     if not session.files:
@@ -157,7 +165,7 @@ def _record(source: Source, corpus: _Corpus, session: Session, for_s: float, met
             corpus.write(samples, source.rate_hz)
             session.heard_s += len(samples) / source.rate_hz
             session.clipped += clipped_count(samples)
-            meter.hear(at_s, samples)
+            meter.hear(at_s, samples, source.scale)
         else:
             _note(session, piece, at_s, min(left, piece.length) / source.rate_hz, meter)
             corpus.end_file()

@@ -35,7 +35,7 @@ from hydroear.app.standing import standing
 from hydroear.app.tutor import Tutor
 from hydroear.app.zone import night_hours
 from hydroear.audio import Block, Gap
-from hydroear.capture import Source, open_source
+from hydroear.capture import Lines, Source, open_source
 from hydroear.codes import Code, coded, current_sensor
 from hydroear.config import schema
 from hydroear.decide import OpenEvent, State
@@ -199,6 +199,7 @@ class Unit:
             self._store = EvidenceStore(config.evidence_dir, config.evidence)
             self._writer = Writer(self._store, config.evidence)
             self._parts.callback(self._writer.close, 0.0)
+        self._lines = Lines()
         self._ears = [self._ear(sensor, self._bundle, runtime) for sensor in config.sensors]
         self._candidates = Candidates(config, runtime=runtime, ears=self._ears, tell=self._tell_model)
         self._feed = self._open_feed()
@@ -269,7 +270,7 @@ class Unit:
             state_every_s=config.publish.state_every_s,
             update_every_s=config.publish.event_update_every_s,
         )
-        source = open_source(sensor.source, recordings=config.recordings_dir(sensor))
+        source = open_source(sensor.source, self._lines, recordings=config.recordings_dir(sensor))
         self._parts.callback(source.close)
         pipeline = Pipeline(
             sensor.id,
@@ -491,7 +492,7 @@ class Unit:
                         if ear.recorder is not None:
                             ear.recorder.hear(piece)
                         began_s = time.perf_counter()
-                        reports = ear.pipeline.hear(piece, judged=judged)
+                        reports = ear.pipeline.hear(piece, judged=judged, scale=ear.source.scale)
                         active_ms = 1e3 * (time.perf_counter() - began_s)
                     for report in reports:
                         self._tell(ear, report)
@@ -573,7 +574,7 @@ class Unit:
         if report.event == "open" and reasons is not None:
             assert ear.reporter.event is not None
             event = ear.reporter.event
-            recorder.open(event.event_id, event.opened_time, reasons, clock=clock_quality())
+            recorder.open(event.event_id, event.opened_time, reasons, clock=clock_quality(), scale=ear.source.scale)
         elif report.event == "close":
             recorder.close_event()
 

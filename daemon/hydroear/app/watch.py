@@ -44,8 +44,9 @@ class _Board:
         if not self._live:
             return
         ailment = f"  {window['ailment']}" if window["ailment"] else ""
+        loudness = level(window["level_db"], window["level"], window["level_unit"])
         self._rows[window["sensor"]] = (
-            f"{window['sensor']:<20} {state_name(window['state'], colour=True)} {level(window['level_db'])}  "
+            f"{window['sensor']:<20} {state_name(window['state'], colour=True)} {loudness}  "
             f"{bar(window['score_decades'])}  {window['condition']}{ailment}"
         )
         self._draw()

@@ -1,7 +1,7 @@
 """Where audio comes from: microphones, programs and recordings, each a Source of blocks and gaps."""
 
-from hydroear.capture.open import open_source
+from hydroear.capture.open import Lines, open_source
 from hydroear.capture.recording import RecordingSource
 from hydroear.capture.source import Source
 
-__all__ = ["RecordingSource", "Source", "open_source"]
+__all__ = ["Lines", "RecordingSource", "Source", "open_source"]

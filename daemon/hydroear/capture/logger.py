@@ -7,21 +7,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 
-from hydroear.audio import Block, Gap
+from hydroear.audio import Block, Gap, Scale
 from hydroear.capture.collector import Collector, Fetched
-from hydroear.capture.microcontroller import MOST_NEWS, report_of
+from hydroear.capture.microcontroller import MOST_NEWS, report_of, with_sensor, with_status
 from hydroear.capture.recorded import Loss, Run, Told, hear
+from hydroear.capture.stream import scale_of
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 from hydroear.health.alarm import Alive, DeviceNews
 from hydroear.health.clock import clock_quality
 from hydroear.health.device import DeviceHealth
-from hydroear_bridge.frames import Event, Hello
+from hydroear_bridge.frames import Event, Hello, Status
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class LoggerSource:
         self._settings = settings
         self._collector = Collector(settings, folder)
         self._device = DeviceHealth()
+        self._scale: Scale | None = None
         self._news: deque[DeviceNews] = deque(maxlen=MOST_NEWS)
         self._reading = threading.Lock()
         self._closed = threading.Event()
@@ -90,6 +93,11 @@ class LoggerSource:
     def device(self) -> DeviceHealth:
         """How the logger was doing when it last recorded."""
         return self._device
+
+    @property
+    def scale(self) -> Scale | None:
+        """What the samples stand for; None where the logger does not tell, or nothing was heard yet."""
+        return self._scale
 
     def news(self) -> list[DeviceNews]:
         """Take what the logger told of itself while it recorded, as far as that was read since the last time."""
@@ -170,8 +178,14 @@ class LoggerSource:
         frame, after_s = told.frame, told.at / self.rate_hz
         match frame.body:
             case Hello() as hello:
+                self._device = replace(self._device, model=hello.model, firmware=hello.firmware)
+                ours = (one for one in hello.sensors if one.stream == self._settings.sensor)
+                self._scale = next((scale_of(sensor, self._settings.gain_db) for sensor in ours), None)
                 stream_s = (begin + told.at) / self.rate_hz
                 self._news.append(Alive(stream_s, hello.boot_id, hello.model, hello.uid.hex()))
+            case Status() as status:
+                sensor = next((one for one in status.sensors if one.stream == self._settings.sensor), None)
+                self._device = with_sensor(with_status(self._device, status), sensor)
             case Event() as event:
                 after_s -= 1e-6 * max(0, frame.device_time_us - event.time_us)
                 start_utc_s = fetched.start_utc_s

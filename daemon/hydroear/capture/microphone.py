@@ -13,9 +13,10 @@ import time
 import numpy as np
 
 from hydroear.capture import microphone_child
+from hydroear.capture.attempts import Attempts
 from hydroear.capture.identity import resolve
 from hydroear.capture.microphone_child import HEADER, MAGIC, MAX_PAYLOAD_BYTES, Kind
-from hydroear.capture.supervised import Feed, Frame, SupervisedSource
+from hydroear.capture.supervised import Frame, SupervisedSource
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
@@ -42,11 +43,7 @@ class MicrophoneSource(SupervisedSource):
     """
 
     def __init__(self, settings: schema.MicrophoneSource) -> None:
-        super().__init__(settings.device, settings)
-        self._settings = settings
-
-    def _start(self) -> Feed:
-        return _Child(self._settings)
+        super().__init__(settings.device, settings, Attempts(lambda: _Child(settings)))
 
 
 class _Child:

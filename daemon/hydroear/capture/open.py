@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydroear.capture.recording import RecordingSource
 from hydroear.capture.source import Source
 from hydroear.config import schema
 from hydroear.errors import UsageError
 
+if TYPE_CHECKING:
+    from hydroear.capture.line import Line
 
-def open_source(settings: schema.Source, *, recordings: Path | None = None) -> Source:
+
+class Lines:
+    """The lines of a unit: sources that hear sensors of one device share its port."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Line] = {}
+
+    def line(self, settings: schema.BridgeSource) -> Line:
+        """The line to the port of a source; from any thread."""
+        from hydroear.capture.line import Line  # and with it the bridge, for those who have one
+
+        return self._lines.setdefault(settings.port, Line(settings.port, settings.baud))
+
+
+def open_source(settings: schema.Source, lines: Lines | None = None, *, recordings: Path | None = None) -> Source:
     """Open what a sensor listens to.
 
     Parameters
     ----------
     settings
         What that is.
+    lines
+        What it shares with the other sensors of its unit; None if it is opened alone.
     recordings
         Where a logger's recordings wait to be heard; None where a logger is of no use.
 
@@ -39,7 +58,7 @@ def open_source(settings: schema.Source, *, recordings: Path | None = None) -> S
     if isinstance(settings, schema.BridgeSource):
         from hydroear.capture.bridge import BridgeSource
 
-        return BridgeSource(settings)
+        return BridgeSource(settings, (lines or Lines()).line(settings))
     if isinstance(settings, schema.LoggerSource):
         if recordings is None:
             raise UsageError(

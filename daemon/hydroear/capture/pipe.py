@@ -16,7 +16,8 @@ import time
 from contextlib import suppress
 
 from hydroear.audio.riff import IEEE_FLOAT, PCM, WavFormat
-from hydroear.capture.supervised import Feed, FeedEnd, Frame, SupervisedSource
+from hydroear.capture.attempts import Attempts, Feed
+from hydroear.capture.supervised import FeedEnd, Frame, SupervisedSource
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
@@ -45,11 +46,10 @@ class PipeSource(SupervisedSource):
     """
 
     def __init__(self, settings: schema.PipeSource) -> None:
-        super().__init__("standard input" if settings.from_stdin else settings.command[0], settings)
-        self._settings = settings
+        def start() -> Feed:
+            return _StandardInput(settings) if settings.from_stdin else _Program(settings)
 
-    def _start(self) -> Feed:
-        return _StandardInput(self._settings) if self._settings.from_stdin else _Program(self._settings)
+        super().__init__("standard input" if settings.from_stdin else settings.command[0], settings, Attempts(start))
 
 
 class _Pcm:

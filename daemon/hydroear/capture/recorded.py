@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydroear.audio import Samples, channels_of
-from hydroear.capture.microcontroller import LOSS_REASONS, at_gain
+from hydroear.capture.stream import LOSS_REASONS, at_gain
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 from hydroear_bridge.account import Restart, SamplesLost

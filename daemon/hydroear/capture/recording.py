@@ -95,6 +95,10 @@ class RecordingSource:
         return 0
 
     @property
+    def scale(self) -> None:
+        """A recording does not tell what its samples stand for."""
+
+    @property
     def device(self) -> None:
         """A recording has no device."""
 

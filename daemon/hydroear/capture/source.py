@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hydroear.audio import Block, Gap
+from hydroear.audio import Block, Gap, Scale
 from hydroear.health.alarm import DeviceNews
 from hydroear.health.device import DeviceHealth
 
@@ -48,6 +48,11 @@ class Source(Protocol):
 
     def news(self) -> list[DeviceNews]:
         """Take what the device behind it has told of itself since the last time. May be called from any one thread."""
+        ...
+
+    @property
+    def scale(self) -> Scale | None:
+        """What its samples stand for; None where nobody knows. May be asked from any thread."""
         ...
 
     def read(self) -> Block | Gap | None:

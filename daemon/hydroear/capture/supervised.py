@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
-from hydroear.audio import Block, Gap, Samples, channels_of
+from hydroear.audio import Block, Gap, Samples, Scale, channels_of
 from hydroear.capture.timeline import Timeline
 from hydroear.codes import Code, coded
 from hydroear.config import schema
@@ -21,11 +20,6 @@ from hydroear.health.alarm import DeviceNews
 from hydroear.health.device import DeviceHealth
 
 _log = logging.getLogger(__name__)
-
-BACK_OFF_S = 0.5
-LONGEST_BACK_OFF_S = 30.0
-GOOD_RUN_S = 60.0
-"""After samples have come for this long, the next failure counts as the first again."""
 
 State = Literal["healthy", "recovering", "failed"]
 
@@ -86,12 +80,17 @@ class FeedEnd(Exception):  # noqa: N818 - no error
     """A feed has ended, and another one would be empty."""
 
 
-class Feed(Protocol):
-    """One attempt to capture."""
+class Supply(Protocol):
+    """Where the frames of a source come from, for as long as it lives."""
 
     @property
-    def heard_for_s(self) -> float:
-        """Time from the start to the last frame."""
+    def starts(self) -> int:
+        """Times that capture was begun."""
+        ...
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has failed for so long that it is tried only now and then."""
         ...
 
     def receive(self, until_s: float) -> Frame | None:
@@ -100,26 +99,22 @@ class Feed(Protocol):
         Raises
         ------
         CaptureError
-            If this attempt has failed.
+            If capture has failed; it is tried again.
         FeedEnd
             If there is no more to hear, for ever.
         """
         ...
 
-    def check_stalled(self) -> None:
-        """Raise CaptureError if what has been waited for has been silent for too long."""
-        ...
-
     def kill(self) -> None:
-        """End a wait in another thread; harmless twice."""
+        """End a wait in another thread, and all after it; harmless twice."""
         ...
 
     def end(self) -> None:
-        """Kill it and free all that belongs to it."""
+        """Free all that belongs to it; harmless twice."""
         ...
 
 
-class SupervisedSource(ABC):
+class SupervisedSource:
     """One channel of a live sensor, for ever, with its reference channel if there is one.
 
     Capture begins with the first :meth:`read`. Whatever stops it becomes gaps whose lengths follow
@@ -131,6 +126,8 @@ class SupervisedSource(ABC):
         What a person calls it in a log.
     settings
         Rate, channels, and how patient to be.
+    supply
+        Where its frames come from.
 
     Attributes
     ----------
@@ -138,19 +135,15 @@ class SupervisedSource(ABC):
         Times that the driver said that it had discarded samples.
     """
 
-    def __init__(self, name: str, settings: schema.LiveSource) -> None:
+    def __init__(self, name: str, settings: schema.LiveSource, supply: Supply) -> None:
         self.name = name
         self.rate_hz = settings.rate_hz
         self.overflows = 0
-        self._live = settings
+        self._live, self._supply = settings, supply
         self._state: State = "recovering"
         self._last_error = ""
         self._reading = threading.Lock()
         self._closed = threading.Event()
-        self._feed: Feed | None = None
-        self._starts = 0
-        self._retry_s = 0.0
-        self._back_off_s = BACK_OFF_S
         self._heard_s = 0.0  # when a sample last came, or was first waited for
         self._timeline: Timeline | None = None
         self._ready: deque[Block | Gap] = deque()
@@ -164,9 +157,10 @@ class SupervisedSource(ABC):
         """Take what the device behind the sensor has told of itself since the last time."""
         return []
 
-    @abstractmethod
-    def _start(self) -> Feed:
-        """Begin an attempt to capture; raises CaptureError if it cannot begin."""
+    @property
+    def scale(self) -> Scale | None:
+        """What the samples stand for; None where nobody knows."""
+        return None
 
     @property
     def status(self) -> SourceStatus:
@@ -174,7 +168,7 @@ class SupervisedSource(ABC):
         drift = self._timeline.drift if self._timeline else None
         return SourceStatus(
             self._state,
-            max(0, self._starts - 1),
+            max(0, self._supply.starts - 1),
             self._last_error,
             drift.ppm if drift else None,
             drift.error_ppm if drift else None,
@@ -220,7 +214,7 @@ class SupervisedSource(ABC):
                     self._listen(timeline, due_s)
                 except FeedEnd:
                     self._closed.set()
-                    self._end_feed()
+                    self._supply.end()
             return None if self._closed.is_set() else self._ready.popleft()
 
     def close(self) -> None:
@@ -229,39 +223,28 @@ class SupervisedSource(ABC):
         Not for signal handlers: one that interrupts :meth:`read` would wait for it for ever.
         """
         self._closed.set()
-        if self._feed is not None:
-            self._feed.kill()
+        self._supply.kill()
         with self._reading:
-            self._end_feed()
+            self._supply.end()
             self._ready.clear()
 
     def _listen(self, timeline: Timeline, due_s: float) -> None:
         """Hear the next frame, or make a gap at a failure or when one is due."""
         try:
-            if self._feed is None:
-                self._closed.wait(min(self._retry_s, due_s) - time.monotonic())
-                if self._closed.is_set():
-                    return
-                if time.monotonic() < self._retry_s:
-                    self._lose(timeline, time.monotonic(), self._last_error)
-                    return
-                self._starts += 1
-                self._feed = self._start()
-            if self._closed.is_set():  # closed in another thread that did not see this feed yet
-                return
-            frame = self._feed.receive(due_s)
+            frame = self._supply.receive(due_s)
+        except CaptureError as error:
+            reason = str(error)
+            self._become("failed" if self._supply.hopeless else "recovering", reason)
+        else:
             if frame is not None:
                 self._hear(timeline, frame)
                 return
-            self._feed.check_stalled()
+            if self._closed.is_set():
+                return
             reason = self._last_error or "waiting for samples"
             if self._state == "healthy":
                 reason = f"{self.name}: no samples for {self._live.stall_s:g} s"
                 self._become("recovering", reason)
-        except CaptureError as error:
-            self._retry_later()
-            self._become("failed" if self._back_off_s >= LONGEST_BACK_OFF_S else "recovering", str(error))
-            reason = str(error)
         self._lose(timeline, time.monotonic(), reason)
 
     def _hear(self, timeline: Timeline, frame: Frame) -> None:
@@ -287,18 +270,6 @@ class SupervisedSource(ABC):
             raise CaptureError(
                 f"given up: nothing heard for {silence_s:.0f} s; {self._last_error or f'{self.name} sent nothing'}"
             )
-
-    def _retry_later(self) -> None:
-        if self._feed is not None and self._feed.heard_for_s >= GOOD_RUN_S:
-            self._back_off_s = BACK_OFF_S
-        self._end_feed()
-        self._retry_s = time.monotonic() + self._back_off_s
-        self._back_off_s = min(2.0 * self._back_off_s, LONGEST_BACK_OFF_S)
-
-    def _end_feed(self) -> None:
-        if self._feed is not None:
-            self._feed.end()
-            self._feed = None
 
     def _become(self, state: State, error: str) -> None:
         """Take on a state, and log it unless it was logged already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -127,6 +128,13 @@ class BridgeSource(LiveSource):
     gain_db: Annotated[
         float | None, Field(ge=-100, le=100, description="gain to set, and to refer levels to; default: left as it is")
     ] = None
+
+    def disagreement(self, other: BridgeSource) -> str | None:
+        """A setting on which two sensors must agree and do not: they share a line, or a stream on it as well."""
+        if self.port != other.port:
+            return None
+        shared = ("baud", "rate_hz", "channels", "gain_db") if self.sensor == other.sensor else ("baud",)
+        return next((name for name in shared if getattr(self, name) != getattr(other, name)), None)
 
 
 class LoggerSource(DeviceSource):
@@ -462,9 +470,23 @@ class Config(Section):
             raise ValueError(f"two sensors are called {', '.join(twice)}: give each its own id")
         if sum(isinstance(sensor.source, PipeSource) and sensor.source.from_stdin for sensor in self.sensors) > 1:
             raise ValueError("two sensors hear stdin: give all but one a command")
-        ports = [s.source.port for s in self.sensors if isinstance(s.source, BridgeSource | LoggerSource)]
-        if len(set(ports)) < len(ports):
-            raise ValueError("two sensors have one port: a port is heard by one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _lines_are_shared(self) -> Config:
+        loggers = [sensor.source.port for sensor in self.sensors if isinstance(sensor.source, LoggerSource)]
+        bridges = [(sensor.id, sensor.source) for sensor in self.sensors if isinstance(sensor.source, BridgeSource)]
+        others = [source.port for _, source in bridges]
+        if twice := sorted({port for port in loggers if (loggers + others).count(port) > 1}):
+            raise ValueError(f"two sensors have the port {', '.join(twice)}: a logger is emptied by one of them")
+        for (one_id, one), (other_id, other) in combinations(bridges, 2):
+            if name := one.disagreement(other):
+                what = "one sensor of" if one.sensor == other.sensor else "sensors of"
+                values = ("null" if value is None else value for value in (getattr(one, name), getattr(other, name)))
+                raise ValueError(
+                    f"{one_id} and {other_id} are {what} the device at {one.port}, but {name} is "
+                    f"{' and '.join(map(str, values))}: give both the same"
+                )
         return self
 
 

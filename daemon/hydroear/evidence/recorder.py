@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from hydroear.audio import Block, Gap, Ring
+from hydroear.audio import Block, Gap, Ring, Scale
 from hydroear.config.schema import Evidence
 from hydroear.dsp import FrontEndSpec
 from hydroear.evidence.reasons import Abnormal, Normal, Reasons, explain
@@ -136,7 +136,7 @@ class Recorder:
         return explain(self._spec, self._normal, abnormal, self._ring.between(index - self._before, index))
 
     def open(
-        self, event_id: str, opened_time: datetime, reasons: Reasons, *, clock: str, gain_db: float | None = None
+        self, event_id: str, opened_time: datetime, reasons: Reasons, *, clock: str, scale: Scale | None = None
     ) -> None:
         """An event opens where the window that was taken last ends; its evidence is filed once the audio after it has
         been heard.
@@ -149,8 +149,8 @@ class Recorder:
             The time now, with a time zone, and whether it can be trusted.
         reasons
             Why: from :meth:`explain`.
-        gain_db
-            Gain before the converter; None where the sensor does not tell.
+        scale
+            What the samples stand for; None where nobody knows.
         """
         self._file()
         self._event_id = event_id
@@ -169,7 +169,7 @@ class Recorder:
             high_hz=self._spec.high_hz,
             reasons=reasons,
             bundle_sha256=self._bundle_sha256,
-            gain_db=gain_db,
+            scale=scale,
         )
         if self._ring.end_index >= index + self._after:
             self._file()

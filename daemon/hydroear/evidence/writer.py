@@ -14,7 +14,7 @@ from queue import Full, Queue
 from typing import Any
 
 from hydroear import __version__
-from hydroear.audio import Stretch
+from hydroear.audio import Scale, Stretch
 from hydroear.codes import Code, coded
 from hydroear.config.schema import Evidence
 from hydroear.evidence import clip, picture
@@ -52,8 +52,8 @@ class Case:
         Why it was raised.
     bundle_sha256
         The bundle that scored.
-    gain_db
-        Gain before the converter; None where the sensor does not tell.
+    scale
+        What the samples stand for; None where nobody knows.
     """
 
     unit: str
@@ -68,7 +68,7 @@ class Case:
     high_hz: float
     reasons: Reasons
     bundle_sha256: str
-    gain_db: float | None
+    scale: Scale | None
 
     @property
     def start_time(self) -> datetime:
@@ -96,8 +96,8 @@ class Case:
             "HYDROEAR|Bundle": self.bundle_sha256,
             "HYDROEAR|Lost": f"{self.sound.lost_share * self.sound.length_s:.3f}",
         }
-        if self.gain_db is not None:
-            fields["HYDROEAR|Gain"] = f"{self.gain_db:g}"
+        if self.scale is not None:
+            fields["HYDROEAR|Full Scale"] = str(self.scale)
         if settings.band_limit is not None:
             fields["Filter HP"] = f"{settings.band_limit.low_hz / 1000:g}"
             fields["Filter LP"] = f"{settings.band_limit.high_hz / 1000:g}"

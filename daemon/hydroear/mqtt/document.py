@@ -103,7 +103,7 @@ def _values(field: Schema) -> str:
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:
-        return ", ".join(f"`{json.dumps(value)}`" for value in field["enum"])
+        return ", ".join(f"`{json.dumps(value, ensure_ascii=False)}`" for value in field["enum"])
     if "anyOf" in field:
         return " or ".join(_values(choice) for choice in field["anyOf"])
     if "type" not in field:

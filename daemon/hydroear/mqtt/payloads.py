@@ -177,6 +177,9 @@ class SensorHealth:
         What it hears.
     level_db
         Level of the last window relative to full scale; None for digital silence, lost audio, and before the first.
+    level, level_unit
+        The same as root mean square in the unit of what the sensor measures, and that unit: ``Pa``, ``m/s²``, ``m/s``
+        or ``V``; None where it does not tell.
     floor_db
         Noise floor relative to full scale: what a few of the windows of the last ten minutes do not exceed; None where
         they had no level.
@@ -211,6 +214,8 @@ class SensorHealth:
 
     state: SensorState
     level_db: float | None
+    level: float | None
+    level_unit: str | None
     floor_db: float | None
     windows_scored: int
     windows_skipped: int
@@ -301,6 +306,8 @@ class State:
         before there is one.
     level_db
         Level of the last window relative to full scale; None for digital silence.
+    level, level_unit
+        As in :class:`SensorHealth`.
     heard_time
         When what this tells of was heard, with a time zone; of what a logger recorded, hours before it is said.
     position_s
@@ -318,6 +325,8 @@ class State:
     state: SensorState
     score_decades: float | None
     level_db: float | None
+    level: float | None
+    level_unit: str | None
     heard_time: datetime
     position_s: float
     windows_scored: int
@@ -340,7 +349,7 @@ class Event:
         As in :class:`State`.
     position_s
         Place in the stream of the window that made this step.
-    score_decades, level_db
+    score_decades, level_db, level, level_unit
         As in :class:`State`.
     raise_decades, false_alarms_per_month
         The raise level the score was held against, and the budget of false alarms of a sensor.
@@ -363,6 +372,8 @@ class Event:
     score_decades: float
     horizon_decades: float | None
     level_db: float | None
+    level: float | None
+    level_unit: str | None
     raise_decades: float
     false_alarms_per_month: float
     reason: str

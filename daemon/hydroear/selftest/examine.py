@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
+from hydroear.capture import Lines
 from hydroear.capture.collector import take_inventory
 from hydroear.config.schema import Config, LoggerSource, Sensor
 from hydroear.dsp import FrontEndSpec
@@ -69,8 +71,10 @@ def examine(config: Config, sensors: Sequence[Sensor]) -> list[Finding]:
     """
     findings, scorer, daemon_runs = _examine_inside(config)
     addresses = [] if config.mqtt is None else broker_addresses(config.mqtt)
+    lines = Lines()
     with ThreadPoolExecutor(len(sensors) + max(1, len(addresses))) as pool:
-        ears = [pool.submit(_examine_sensor, config, sensor, scorer, daemon_runs=daemon_runs) for sensor in sensors]
+        look = partial(_examine_sensor, config, scorer=scorer, lines=lines, daemon_runs=daemon_runs)
+        ears = [pool.submit(look, sensor) for sensor in sensors]
         brokers = [pool.submit(_examine_broker, config, *place) for place in enumerate(addresses, 1)]
         for rows in (*ears, *brokers):
             findings += rows.result()
@@ -116,7 +120,9 @@ def _examine_model(config: Config, findings: list[Finding]) -> Scorer | None:
     return golden.scorer
 
 
-def _examine_sensor(config: Config, sensor: Sensor, scorer: Scorer | None, *, daemon_runs: bool) -> list[Finding]:
+def _examine_sensor(
+    config: Config, sensor: Sensor, *, scorer: Scorer | None, lines: Lines, daemon_runs: bool
+) -> list[Finding]:
     spec = None if scorer is None else scorer.bundle.front_end
     stage = f"calibration {sensor.id}"
     site: SiteCalibration | None = None
@@ -134,18 +140,18 @@ def _examine_sensor(config: Config, sensor: Sensor, scorer: Scorer | None, *, da
         reason = "the daemon is running and has the sensor"
         findings = [skipped(f"{stage} {sensor.id}", reason) for stage in _listening_stages(sensor)]
     else:
-        findings = _listen_to(sensor, spec, None if site is None else site.quietest_db)
+        findings = _listen_to(sensor, lines, spec, None if site is None else site.quietest_db)
     return [*findings, calibration]
 
 
-def _listen_to(sensor: Sensor, spec: FrontEndSpec | None, quietest_db: float | None) -> list[Finding]:
+def _listen_to(sensor: Sensor, lines: Lines, spec: FrontEndSpec | None, quietest_db: float | None) -> list[Finding]:
     source, *sounds = (f"{stage} {sensor.id}" for stage in _listening_stages(sensor))
     if isinstance(settings := sensor.source, LoggerSource):
         inventory = attempt(source, SENSOR_S, lambda: take_inventory(settings))
         visited = inventory if isinstance(inventory, Finding) else judge_logger(source, inventory)
         return [visited, *(skipped(sound, "a logger does not sound now") for sound in sounds)]
     # The source gives up a little before the attempt does, so that its own words are heard.
-    heard = attempt(source, SENSOR_S, lambda: listen(sensor.source, patience_s=SENSOR_S - 1.0))
+    heard = attempt(source, SENSOR_S, lambda: listen(sensor.source, patience_s=SENSOR_S - 1.0, lines=lines))
     if isinstance(heard, Finding):
         return [heard, *(skipped(sound, f"{source} failed") for sound in sounds)]
     findings = [judge_source(source, heard, spec), judge_sound(sounds[0], heard, spec, quietest_db=quietest_db)]

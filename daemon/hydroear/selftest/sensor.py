@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hydroear.audio import Block, Gap, clipped_count, level_db
+from hydroear.audio import Block, Gap, Scale, clipped_count, level_db, level_of, unit_of
 from hydroear.audio.flatline import Flatline
 from hydroear.audio.vitals import VitalSigns
-from hydroear.capture import open_source
+from hydroear.capture import Lines, open_source
 from hydroear.capture.collector import Inventory
 from hydroear.capture.supervised import SupervisedSource
 from hydroear.config import schema
@@ -45,6 +45,8 @@ class Heard:
         Times that samples were lost after those.
     reference
         As `samples`, of the reference channel; None where there is none.
+    scale
+        What the samples stand for; None where nobody knows.
     """
 
     rate_hz: int
@@ -52,6 +54,7 @@ class Heard:
     first_sound_s: float
     gaps: tuple[Gap, ...]
     reference: NDArray[np.float32] | None = None
+    scale: Scale | None = None
 
     @property
     def seconds(self) -> float:
@@ -59,7 +62,7 @@ class Heard:
         return len(self.samples) / self.rate_hz
 
 
-def listen(settings: schema.Source, *, patience_s: float) -> Heard:
+def listen(settings: schema.Source, *, patience_s: float, lines: Lines | None = None) -> Heard:
     """Hear :data:`LISTEN_S` of a source: of a live sensor as it sounds now, of recordings their beginning.
 
     Raises
@@ -70,7 +73,7 @@ def listen(settings: schema.Source, *, patience_s: float) -> Heard:
     if isinstance(settings, schema.WavSource):
         settings = settings.model_copy(update={"speed": 0.0})
     opened_s = time.monotonic()
-    source = open_source(settings)
+    source = open_source(settings, lines)
     too_late = threading.Event()
 
     def end() -> None:
@@ -110,7 +113,7 @@ def listen(settings: schema.Source, *, patience_s: float) -> Heard:
         )
     samples = np.concatenate([block.samples for block in blocks])
     reference = None if settings.reference_channel is None else samples[:, 1]
-    return Heard(source.rate_hz, samples[:, 0], first_sound_s, tuple(gaps), reference)
+    return Heard(source.rate_hz, samples[:, 0], first_sound_s, tuple(gaps), reference, source.scale)
 
 
 def judge_logger(stage: str, inventory: Inventory) -> Finding:
@@ -173,11 +176,20 @@ def judge_sound(
     level = level_db(heard.samples)
     clipped = clipped_count(heard.samples) / len(heard.samples)
     flat = flat_share(heard)
+    physical, unit = level_of(level, heard.scale), unit_of(heard.scale)
     measured = "digital silence" if level is None else f"{level:.1f} dBFS"
+    if physical is not None:
+        measured += f", {physical:g} {unit}"
     signs = VitalSigns(heard.rate_hz)
     signs.push(heard.samples, 0)
     ailment = examine(signs.of(0, len(heard.samples)), _quietest(heard, spec), quietest_db=quietest_db)
-    values = {"level_db": level and round(level, 2), "clipped_share": clipped, "flat_share": flat}
+    values = {
+        "level_db": level and round(level, 2),
+        "level": physical,
+        "level_unit": unit,
+        "clipped_share": clipped,
+        "flat_share": flat,
+    }
     result, expected, fix = Result.PASS, "", ""
     if level is None or flat > MOSTLY_FLAT:
         measured += f": stands still for {100 * flat:.0f} % of the time"

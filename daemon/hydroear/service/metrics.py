@@ -96,6 +96,11 @@ def _flag(key: str) -> Read:
     return lambda health: [({"sensor": sensor}, int(told[key])) for sensor, told in health["sensors"].items()]
 
 
+def _levels(health: Payload) -> Iterator[Sample]:
+    for sensor, told in health["sensors"].items():
+        yield {"sensor": sensor, "unit": told["level_unit"] or ""}, told["level"]
+
+
 def _one_of(label: str, key: str, choices: Iterable[str]) -> Read:
     """One sample a choice for each sensor: 1 for what it is, 0 for the others."""
     names = [str(choice) for choice in choices]
@@ -165,6 +170,7 @@ METRICS = (
     Metric("sensor_condition", "gauge", "1 for how the sensor is doing.", _one_of("condition", "condition", Condition)),
     Metric("sensor_resting", "gauge", "1 for a logger whose recordings were all heard.", _flag("resting")),
     Metric("sensor_level_decibels", "gauge", "Level of the last window, full scale 0.", _sensor("level_db")),
+    Metric("sensor_level", "gauge", "The same as root mean square, in the unit of what the sensor measures.", _levels),
     Metric("sensor_floor_decibels", "gauge", "Noise floor of ten minutes, full scale 0.", _sensor("floor_db")),
     Metric("sensor_windows_scored_total", "counter", "Windows scored.", _sensor("windows_scored")),
     Metric("sensor_windows_skipped_total", "counter", "Windows left out.", _sensor("windows_skipped")),

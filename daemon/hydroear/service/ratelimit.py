@@ -8,7 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hydroear.codes import Code
+
 BURST = 5
+DEVICE_BURST = 20
+"""Of what devices say to people, whose words differ from line to line. A choice."""
 INTERVAL_S = 600.0
 
 
@@ -24,7 +28,8 @@ class _Flow:
 class RateLimit(logging.Filter):
     """Lets warnings and errors of a kind through :data:`BURST` times in :data:`INTERVAL_S`; the next tells of the rest.
 
-    A kind is what one line of the program says of one sensor under one code, whatever the words.
+    A kind is what one line of the program says of one sensor under one code at one level, whatever the words. What
+    devices say is limited at every level, to :data:`DEVICE_BURST`: nobody here wrote their firmware.
 
     Parameters
     ----------
@@ -40,9 +45,11 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record passes; one that passes after others were held back says how many."""
-        if record.levelno < logging.WARNING:
+        code = getattr(record, "code", "")
+        burst = DEVICE_BURST if code == Code.DEVICE_LOG else BURST
+        if record.levelno < logging.WARNING and code != Code.DEVICE_LOG:
             return True
-        kind = (record.pathname, record.lineno, getattr(record, "code", ""), getattr(record, "sensor", ""))
+        kind = (record.pathname, record.lineno, code, getattr(record, "sensor", ""), record.levelno)
         now_s = self._clock_s()
         with self._mutex:
             flow = self._flows.setdefault(kind, _Flow(now_s))
@@ -50,9 +57,9 @@ class RateLimit(logging.Filter):
                 held_s, held = now_s - flow.began_s, flow.held
                 flow = self._flows[kind] = _Flow(now_s)
                 if held:
-                    record.msg = f"{record.getMessage()} (repeated {held} times in the last {held_s:.0f} s)"
+                    record.msg = f"{record.getMessage()} ({held} more like it in the last {held_s:.0f} s)"
                     record.args = None
-            if flow.passed >= BURST:
+            if flow.passed >= burst:
                 flow.held += 1
                 return False
             flow.passed += 1
