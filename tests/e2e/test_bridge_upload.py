@@ -102,7 +102,7 @@ def test_an_upload_goes_on_where_it_was_broken_off_and_takes_nothing_damaged(ser
 
     part.write_bytes(b"\xff" + data[1:1000])
     done = bridge("upload", port, "--out", tmp_path, "--erase", "--quiet", code=1)
-    assert "damaged on the way; give the command again" in done.stderr
+    assert "what came is not what the device says that it has; give the command again" in done.stderr
     assert not part.exists()
 
     part.write_bytes(data[: len(data) // 2])
@@ -137,6 +137,7 @@ def test_a_night_of_one_s_own_sound_is_here_to_the_sample_and_is_played_again_as
 
     with Serving("replay", tmp_path / "nights" / told["file"], "--at", "tcp:0", "--speed", 0, "--quiet") as replay:
         bridge("record", replay.port, "--out", tmp_path / "again", "--seconds", 60, "--quiet", code=1)
+        replay.wait()
     ((_, samples),) = recordings(tmp_path / "again")
     np.testing.assert_array_equal(samples[:, 0], sound)
 
