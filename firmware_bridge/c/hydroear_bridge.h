@@ -12,6 +12,14 @@
  *     hb_put_audio(&encoder, &audio);
  *     head = (head + hb_end(&encoder)) % sizeof ring;
  *
+ * To keep it in a recording, which has a sequence and sample indices of its own, and a CRC-32 of all its bytes:
+ *
+ *     hb_begin(&encoder, memory, sizeof memory, size, sizeof memory - size, &header);
+ *     hb_put_audio(&encoder, &audio);
+ *     count = hb_end(&encoder);
+ *     crc = hb_crc32(crc, &memory[size], count);
+ *     size += count;
+ *
  * To receive, whatever the pieces in which bytes arrive:
  *
  *     while (count > 0) {
@@ -21,7 +29,7 @@
  *         if ((received.outcome == HB_FRAME) && hb_get_start(&received.frame, &start)) { ... }
  *     }
  *
- * Begin each line with one byte 00 of your own, to end whatever it carried before.
+ * Begin each line, and each recording, with one byte 00 of your own, to end whatever it carried before.
  */
 #ifndef HYDROEAR_BRIDGE_H
 #define HYDROEAR_BRIDGE_H
@@ -86,7 +94,8 @@ typedef struct {
 /*
  * Begin a frame.
  *
- * ring, size   Buffer that is used around its end, not empty. A plain buffer is a ring with start 0 and room size.
+ * ring, size   Buffer that is used around its end, not empty. A plain one that is filled from its beginning is a ring
+ *              with start at what it holds, and room for the rest of it.
  * start        Where in it the first byte goes, below size.
  * room         Bytes from there on that may be written, at most size. Others are left as they are.
  */
@@ -98,7 +107,8 @@ void hb_put(hb_encoder *encoder, const void *bytes, uint32_t count);
 
 /*
  * End the frame: CRC-32 and delimiter. Gives the bytes on the wire, or 0 if they did not fit or the payload is
- * longer than HB_MAX_PAYLOAD: then no frame was made, though bytes of the room may have been written.
+ * longer than HB_MAX_PAYLOAD: then no frame was made, though bytes of the room may have been written, and the next
+ * frame has its sequence.
  */
 uint32_t hb_end(hb_encoder *encoder);
 
@@ -384,7 +394,7 @@ typedef struct {
     uint8_t state;
 } hb_recording;
 
-/* REC_LIST: first hb_put_rec_list, then the recordings that there are. */
+/* REC_LIST: first hb_put_rec_list, then the recordings that there are, 32 bytes each after the first 8. */
 void hb_put_rec_list(hb_encoder *encoder, uint32_t from_recording);
 void hb_put_recording(hb_encoder *encoder, const hb_recording *recording);
 
@@ -402,10 +412,13 @@ typedef struct {
 void hb_put_rec_read(hb_encoder *encoder, const hb_rec_read *read);
 bool hb_get_rec_read(const hb_frame *frame, hb_rec_read *read);
 
+/* Bytes of REC_DATA ahead of the data: so many fewer than the maximum payload are sent in one frame. */
+#define HB_REC_DATA_SIZE 16U
+
 typedef struct {
     uint64_t offset;
     uint32_t recording;
-    hb_span data;
+    hb_span data; /* at least one byte */
 } hb_rec_data;
 
 void hb_put_rec_data(hb_encoder *encoder, const hb_rec_data *data);

@@ -23,7 +23,6 @@
 #define REC_LIST_SIZE 8U
 #define RECORDING_SIZE 32U
 #define REC_READ_SIZE 16U
-#define REC_DATA_SIZE 16U
 #define REC_ERASE_SIZE 8U
 
 static void set_u16(uint8_t *bytes, uint16_t value)
@@ -599,18 +598,18 @@ bool hb_get_rec_read(const hb_frame *frame, hb_rec_read *read)
 
 void hb_put_rec_data(hb_encoder *encoder, const hb_rec_data *data)
 {
-    uint8_t bytes[REC_DATA_SIZE];
+    uint8_t bytes[HB_REC_DATA_SIZE];
     set_u64(&bytes[0], data->offset);
     set_u32(&bytes[8], data->recording);
-    set_u32(&bytes[12], REC_DATA_SIZE);
-    hb_put(encoder, bytes, REC_DATA_SIZE);
+    set_u32(&bytes[12], HB_REC_DATA_SIZE);
+    hb_put(encoder, bytes, HB_REC_DATA_SIZE);
     hb_put(encoder, data->data.bytes, data->data.size);
 }
 
 bool hb_get_rec_data(const hb_frame *frame, hb_rec_data *data)
 {
-    const uint8_t *fields = fields_of(frame, HB_REC_DATA, REC_DATA_SIZE);
-    const bool valid = (fields != NULL) && (fields[12] >= REC_DATA_SIZE) && (fields[12] < frame->size);
+    const uint8_t *fields = fields_of(frame, HB_REC_DATA, HB_REC_DATA_SIZE);
+    const bool valid = (fields != NULL) && (fields[12] >= HB_REC_DATA_SIZE) && (fields[12] < frame->size);
     if (valid) {
         data->offset = u64(&fields[0]);
         data->recording = u32(&fields[8]);

@@ -22,10 +22,12 @@ from broker import Mosquitto, Subscriber, wait_for
 from hydroear.audio import Block, Gap
 from hydroear.capture.logger import LoggerSource
 from hydroear.config import schema
+from hydroear_bridge.conversation import Conversation
 from hydroear_bridge.device import Device, StoredRecording
 from hydroear_bridge.faults import Faults
-from hydroear_bridge.frames import Audio, Capabilities, EventCode
+from hydroear_bridge.frames import Audio, Capabilities, EventCode, Frame, Time
 from hydroear_bridge.link import DELIMITER, encode
+from hydroear_bridge.ports import open_port
 from hydroear_bridge.simulator import Sent, simulate, tape
 from listening import LEAK, SCENE_S, Samples, health, hydroear, scene
 from running import SENSOR as EAR
@@ -185,6 +187,26 @@ def test_a_recording_of_unknown_time_is_placed_by_the_clock_of_the_device(tmp_pa
     for block in (piece for piece in pieces if isinstance(piece, Block)):
         assert block.utc_s is None
         assert block.monotonic_s == pytest.approx(bench.booted_s + (block.end_index - begin) / RATE_HZ, abs=0.02)
+
+
+def test_an_empty_logger_is_told_the_time_by_which_it_dates_what_it_records_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydroear.capture.collector.clock_quality", lambda: "synchronised")
+    with Bench(endpoint("tcp", tmp_path)) as bench:
+        source = LoggerSource(schema.LoggerSource(type="logger", port=bench.endpoint.name), tmp_path / "recordings")
+        wait_for(lambda: (piece := source.read()) is not None and piece.utc_s is not None, "a visit")
+        source.close()
+        with open_port(bench.endpoint.name) as port:
+            told = next(
+                one
+                for one in Conversation(port).listen(monotonic() + 10.0)
+                if isinstance(one, Frame) and isinstance(one.body, Time)
+            )
+            now_s = datetime.now(UTC).timestamp()
+    assert isinstance(told.body, Time)
+    assert told.body.utc_offset_us is not None
+    assert 1e-6 * (told.body.utc_offset_us + told.device_time_us) == pytest.approx(now_s, abs=0.1)
 
 
 def test_without_a_recording_for_too_long_the_sensor_is_at_fault(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -6,136 +6,33 @@
 from __future__ import annotations
 
 import signal
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
+import subprocess
+import time
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
 from broker import Mosquitto, Subscriber, wait_for
 from hydroear.audio import Block, Gap
 from hydroear.capture.bridge import BridgeSource
 from hydroear.config import schema
-from hydroear.model import SHIPPED_BUNDLE
-from hydroear_bridge.frames import Audio, Body, Frame, Set
-from hydroear_bridge.link import DELIMITER, Decoder, encode
-from listening import hydroear
-from microcontroller import SENSOR, SET_LEAK, Microcontroller, SimulatedPipe, leaking
+from hydroear_bridge.frames import Audio, Parameter, Set, Time
+from microcontroller import RATE_HZ, SENSOR, SET_LEAK, Microcontroller, Relay, leaking
 from running import SENSOR as EAR
 from running import Daemon, Unit
 
-RATE_HZ = 16_000
 LEAK = 60
 HEALTHY_S = 60.0
+NIGHT_S, HEALTHY_NIGHT_S = 30, 12
 PATIENCE_S = 60.0
-
-Integers = NDArray[np.int16]
-
-
-class Relay:
-    """A TCP port that leads to whichever microcontroller is there, and lets others speak in between."""
-
-    def __init__(self, line: Path) -> None:
-        self._line = line
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
-        self.audio: list[Audio] = []
-        """What the microcontroller that is there has sent."""
-        self._device: socket.socket | None = None
-        self._mutex = threading.Lock()
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join()
-        self._server.close()
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-
-    def ask(self, body: Body, stream: int) -> None:
-        """Say something to the device, behind what the daemon says to it."""
-        with self._mutex:
-            assert self._device is not None
-            frame = Frame(sequence=2**31, device_time_us=0, stream=stream, body=body)
-            self._device.sendall(DELIMITER + encode(frame))
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                daemon, _ = self._server.accept()
-            except OSError:
-                return
-            device = socket.socket(socket.AF_UNIX)
-            try:
-                device.connect(str(self._line))
-            except OSError:
-                device.close()
-                daemon.close()
-                continue
-            self.audio, self._device = [], device
-            for ends in ((daemon, device), (device, daemon)):
-                self._threads.append(threading.Thread(target=self._pass, args=ends))
-                self._threads[-1].start()
-
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        decoder, audio = Decoder(), self.audio
-        from_device = source is self._device
-        with suppress(OSError):
-            while data := source.recv(65536):
-                if from_device:
-                    received = decoder.receive(data)
-                    audio += [one.body for one in received if isinstance(one, Frame) and isinstance(one.body, Audio)]
-                    target.sendall(data)
-                else:
-                    with self._mutex:
-                        target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        if not from_device:
-            return
-        source.close()
-        target.close()
 
 
 def lost(audio: list[Audio]) -> int:
     """Samples that an emulator which was held up lost on the device."""
     return audio[-1].end_index - audio[0].sample_index - sum(one.count for one in audio)
-
-
-@pytest.fixture(scope="module")
-def parts() -> list[tuple[int, int]]:
-    """What the pipe's sound is made of, from boot on, for two and a half minutes."""
-    pipe = SimulatedPipe()
-    return [pipe.parts() for _ in range(150 * RATE_HZ)]
-
-
-@pytest.fixture(scope="module")
-def firmware_site(parts: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A calibration on the healthy sound of the firmware's pipe, of a later minute than is heard here."""
-    folder = tmp_path_factory.mktemp("site")
-    healthy = np.array([leaking(part, 0) for part in parts[-60 * RATE_HZ :]], np.int16)
-    soundfile.write(folder / "health.wav", healthy, RATE_HZ)
-    done = hydroear("calibrate", "--bundle", SHIPPED_BUNDLE, "--out", folder / "site.json", folder / "health.wav")
-    assert done.returncode == 0, done.stderr
-    return folder / "site.json"
-
-
-@pytest.fixture
-def relay(tmp_path: Path) -> Iterator[Relay]:
-    with Relay(tmp_path / "line") as relay:
-        yield relay
 
 
 def test_a_minute_is_heard_without_a_sample_too_many_or_another_one(
@@ -203,6 +100,62 @@ def test_a_leak_becomes_an_event_and_a_reboot_is_counted_and_resumed(
             )
             daemon.signal(signal.SIGTERM)
             assert daemon.wait() == 0
+
+
+def test_a_leak_within_the_night_of_a_logger_is_an_event_of_that_time_and_its_memory_is_emptied(
+    firmware_site: Path, tmp_path: Path, relay: Relay, mosquitto: Mosquitto
+) -> None:
+    unit = Unit(tmp_path, firmware_site)
+    unit.mqtt = {"url": mosquitto.url}
+    config = unit.configure({"type": "logger", "port": relay.url, "look_every_s": 38.0})
+    with (
+        mosquitto.subscribe() as room,
+        Microcontroller(tmp_path) as device,
+        Daemon(config, LD_PRELOAD=str(synchronised(tmp_path))) as daemon,
+    ):
+        wait_for(lambda: relay.calls, f"a visit in the evening: {daemon.complaints}", timeout_s=PATIENCE_S)
+        with device.connect() as night:
+            night.send(Time(receiver_sent_us=0))
+            told = night.next_of(Time)
+            assert isinstance(told.body, Time)
+            assert told.body.utc_offset_us is not None
+            now_s = 1e-6 * (told.body.utc_offset_us + told.device_time_us)
+            assert now_s == pytest.approx(time.time(), abs=1.0)
+
+            begin_s = int(now_s) + 3
+            night.ask(Set(parameter=Parameter.RECORDING_START_S, value=begin_s % 86_400))
+            night.ask(Set(parameter=Parameter.RECORDING_DURATION_S, value=NIGHT_S))
+            wait_for(night.recordings, "the night")
+            wait_for(lambda: night.recordings()[0].duration_ms >= 1000 * HEALTHY_NIGHT_S, "the leak", timeout_s=30.0)
+            night.ask(Set(parameter=SET_LEAK, value=LEAK), SENSOR)
+            leaks_s = time.time()
+            wait_for(lambda: not night.recordings()[0].state, "the end of the night", timeout_s=PATIENCE_S)
+            (entry,) = night.recordings()
+            assert entry.start_utc_us is not None
+            assert 1e-6 * entry.start_utc_us == pytest.approx(begin_s, abs=2.0)
+        wait_for(lambda: events(room), f"an event: {daemon.windows[-1:]} {daemon.complaints}", timeout_s=2 * PATIENCE_S)
+        wait_for(lambda: is_empty(device), f"an empty memory: {daemon.complaints}", timeout_s=PATIENCE_S)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    opened = events(room)[0]
+    assert (opened["phase"], opened["state"], opened["sensor"]) == ("open", "leak", EAR)
+    assert opened["heard_time"] == opened["opened_time"]
+    assert leaks_s < datetime.fromisoformat(opened["opened_time"]).timestamp() < begin_s + NIGHT_S + 1.0
+    assert opened["historical"] is False
+    assert len({step["event_id"] for step in events(room)}) == 1
+
+
+def synchronised(folder: Path) -> Path:
+    """What makes a program believe that this machine's clock is synchronised."""
+    library = folder / "synchronised.so"
+    source = Path(__file__).with_name("synchronised.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source], check=True)
+    return library
+
+
+def is_empty(device: Microcontroller) -> bool:
+    with device.connect() as conversation:
+        return not conversation.recordings()
 
 
 def health(room: Subscriber) -> dict[str, Any]:

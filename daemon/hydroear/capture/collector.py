@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -21,7 +22,7 @@ from hydroear.health.clock import clock_quality
 from hydroear_bridge import BridgeError
 from hydroear_bridge.conversation import Conversation
 from hydroear_bridge.errors import DamagedError, PortError
-from hydroear_bridge.frames import Capabilities, Hello, Recording
+from hydroear_bridge.frames import Capabilities, Frame, Hello, Recording, Time
 from hydroear_bridge.ports import Port, open_port
 from hydroear_bridge.upload import erase, fetch, listed
 
@@ -31,6 +32,8 @@ STOP_S = 1.0
 """How long the end of a visit is waited for; a connection that is just being made may take longer, and does no harm."""
 ROOM = 1.05
 """So many times its size must be free for a recording. A choice."""
+TELL_S = 5.0
+"""A logger that does not answer is told the time for no longer. A choice."""
 _CHUNK = 1 << 20
 
 
@@ -209,6 +212,7 @@ class Collector:
                 return self._fetch(conversation, hello, entry)
             if self._settings.erase and (device, entry) not in self._kept:
                 self._erase(conversation, device, entry)
+        _tell_time(conversation, hello)
         self.emptied = True
         return None
 
@@ -312,6 +316,16 @@ def _greet(conversation: Conversation, settings: schema.LoggerSource) -> Hello:
     if Capabilities.RECORDINGS not in hello.capabilities:
         raise CaptureError("keeps no recordings", where=settings.port, fix="use a source of type bridge")
     return hello
+
+
+def _tell_time(conversation: Conversation, hello: Hello) -> None:
+    """Stay until the logger knows the time, by which it dates what it records next."""
+    if Capabilities.TIME not in hello.capabilities or _utc_s() is None:
+        return
+    said = conversation.listen(time.monotonic() + TELL_S)
+    answers = (one for one in said if isinstance(one, Frame) and isinstance(one.body, Time))
+    for _ in islice(answers, 2):  # by the first its clock becomes known, so that the next question can tell
+        pass
 
 
 def chunks(path: Path) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-/* The hardware: a line in both directions, a clock, a tick. */
+/* The hardware: a line in both directions, a clock, a tick, a memory for recordings. */
 #ifndef BOARD_H
 #define BOARD_H
 
@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define LINE_RING 8192U
+#define RECORDING_MEMORY 0x1000000U
 
 void board_init(void);
 
@@ -26,6 +27,9 @@ extern uint8_t line_ring[LINE_RING];
 uint32_t board_head(void);
 uint32_t board_room(void);
 void board_send(uint32_t count);
+
+/* Memory beside that of the processor; nothing but recordings lies there. */
+extern uint8_t recording_memory[RECORDING_MEMORY];
 
 /* The handlers of the interrupts, for the vector table. */
 void board_on_tick(void);

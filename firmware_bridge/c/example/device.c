@@ -1,12 +1,14 @@
 /*
  * The example device: a simulated hydrophone on a simulated pipe, which answers all that PROTOCOL.md asks of a sensor
- * that streams.
+ * that streams, and of a logger that records; it can be both at once.
  *
- * A parameter of its own, 8000, sets the leak: 0, there is none, to 100.
+ * Two parameters are its own: 8000 of the sensor sets the leak, 0 (there is none) to 100. 8001 of the device is how many
+ * seconds the recording lasts that is being made, or begins now; 0 ends it.
  */
 #include "board.h"
 #include "hydroear_bridge.h"
 #include "pipe.h"
+#include "recordings.h"
 
 #include <stddef.h>
 
@@ -18,25 +20,52 @@
 #define CONVERTER_FIFO 4096U /* samples that wait before they are lost */
 #define HELLO_INTERVAL_US 2000000U
 #define USUAL_STATUS_INTERVAL_MS 10000U
+#define DAY_S 86400
 #define SET_LEAK 0x8000U
+#define SET_RECORDING_S 0x8001U
+
+/* REC_DATA goes into a ring in which no more than another waits: AUDIO has the rest, and is not kept waiting for long. */
+#define ROOM_FOR_REC_DATA (LINE_RING - 1U - HB_WIRE_SIZE(MAX_PAYLOAD))
 
 static const int16_t gains_centidb[] = {0, 602, 1204};
 #define GAINS (sizeof gains_centidb / sizeof gains_centidb[0])
 
-/* Never cleared: it counts the boots of a board that keeps its power, or is set by whoever loads the image. */
-__attribute__((section(".noinit"))) static uint32_t boot_id;
+/* Never cleared: a board that keeps its power goes on counting, or whoever loads the image sets them. */
+__attribute__((section(".noinit"))) static struct {
+    uint32_t boot_id;
+    uint32_t recording; /* number of the last */
+} kept;
 
-static struct {
-    bool running;
-    uint16_t count;
-    uint8_t gain; /* index into gains_centidb */
+/* Where frames go: the line, or the recording that is being made. Each counts frames and samples of its own. */
+typedef struct {
+    bool running; /* samples go there */
     bool gain_changed;
     bool gap;
+    uint32_t sequence; /* of the next frame */
+    uint64_t index;    /* of the next sample */
+} outlet;
+
+static outlet line, recording;
+
+/* It runs while samples go anywhere. */
+static struct {
+    uint16_t count; /* samples in a frame */
+    uint8_t gain;   /* index into gains_centidb */
     int32_t leak;
-    uint64_t taken;    /* samples since boot, the index of the next */
-    uint64_t first;    /* index at the last START */
-    uint64_t start_us; /* device time of the last START */
+    uint64_t taken;    /* samples since it runs */
+    uint64_t start_us; /* device time since when */
 } sensor;
+
+static recordings memory;
+static uint64_t recording_start_us; /* device time of its first sample */
+static uint64_t recording_samples;  /* how many it shall have */
+static uint32_t read_sequence;      /* of the REC_READ that is being served */
+
+static struct {
+    uint32_t start_s; /* in the UTC day */
+    uint32_t duration_s;
+    uint64_t night; /* the last that was recorded; 0: none */
+} schedule;
 
 static struct {
     uint32_t overruns;
@@ -48,26 +77,53 @@ static struct {
 } health;
 
 static pipe the_pipe;
-static uint32_t sequence;
 static uint32_t frames_dropped;
 static uint32_t status_interval_ms = USUAL_STATUS_INTERVAL_MS;
 static uint64_t status_due_us;
 static hb_time utc = {.uncertainty_us = HB_UTC_NOT_KNOWN};
 
-static void begin(hb_encoder *encoder, uint8_t type, uint8_t stream, uint64_t time_us)
+static bool is_utc_known(void)
 {
-    const hb_header header = {.type = type, .stream = stream, .sequence = sequence, .device_time_us = time_us};
-    hb_begin(encoder, line_ring, LINE_RING, board_head(), board_room(), &header);
+    return utc.uncertainty_us != HB_UTC_NOT_KNOWN;
 }
 
-static bool send(hb_encoder *encoder)
+/* 0 if it is not known. */
+static uint64_t utc_us(uint64_t device_us)
+{
+    return is_utc_known() ? ((uint64_t)utc.utc_offset_us + device_us) : 0U;
+}
+
+static void finish_recording(void)
+{
+    recordings_finish(&memory);
+    recording.running = false;
+}
+
+static void begin(hb_encoder *encoder, const outlet *to, uint8_t type, uint8_t stream, uint64_t time_us)
+{
+    const hb_header header = {.type = type, .stream = stream, .sequence = to->sequence, .device_time_us = time_us};
+    if (to == &line) {
+        hb_begin(encoder, line_ring, LINE_RING, board_head(), board_room(), &header);
+    } else {
+        recordings_begin(&memory, encoder, &header);
+    }
+}
+
+static bool send(hb_encoder *encoder, outlet *to)
 {
     const uint32_t count = hb_end(encoder);
-    if (count == 0U) {
+    if (count != 0U) {
+        to->sequence++;
+        if (to == &line) {
+            board_send(count);
+        } else {
+            recordings_add(&memory, count);
+        }
+    } else if (to == &line) {
         frames_dropped++;
     } else {
-        sequence++;
-        board_send(count);
+        /* The memory is full; what is in it is whole. */
+        finish_recording();
     }
     return count != 0U;
 }
@@ -81,11 +137,11 @@ static void put_text(hb_encoder *encoder, uint8_t tag, const char *text)
     hb_put_item(encoder, tag, text, size);
 }
 
-static void send_hello(void)
+static void send_hello(outlet *to)
 {
     static const uint8_t uid[] = {0x48, 0x45, 0x00, 0x01};
     static const uint32_t rates_millihz[] = {RATE_MILLIHZ};
-    const hb_hello hello = {HB_VERSION, HB_VERSION, MAX_PAYLOAD, boot_id};
+    const hb_hello hello = {HB_VERSION, HB_VERSION, MAX_PAYLOAD, kept.boot_id};
     const hb_sensor hydrophone = {
         .stream = STREAM,
         .kind = HB_HYDROPHONE,
@@ -98,15 +154,16 @@ static void send_hello(void)
         .gains = GAINS,
     };
     hb_encoder encoder;
-    begin(&encoder, HB_HELLO, 0U, board_now_us());
+    begin(&encoder, to, HB_HELLO, 0U, board_now_us());
     hb_put_hello(&encoder, &hello);
     hb_put_item(&encoder, HB_ITEM_UID, uid, sizeof uid);
     put_text(&encoder, HB_ITEM_MODEL, "simulated pipe");
     put_text(&encoder, HB_ITEM_HARDWARE, "mps2-an385");
     put_text(&encoder, HB_ITEM_FIRMWARE, "1");
-    hb_put_capabilities(&encoder, HB_CAN_TIME | HB_CAN_START | HB_CAN_SET | HB_CAN_SELFTEST | HB_CAN_STATUS);
+    hb_put_capabilities(&encoder, HB_CAN_TIME | HB_CAN_START | HB_CAN_SET | HB_CAN_SELFTEST | HB_CAN_STATUS |
+                                      HB_CAN_RECORD);
     hb_put_sensor(&encoder, &hydrophone, rates_millihz, gains_centidb);
-    (void)send(&encoder);
+    (void)send(&encoder, to);
 }
 
 static uint32_t square_root(uint64_t value)
@@ -120,7 +177,7 @@ static uint32_t square_root(uint64_t value)
     return (uint32_t)root;
 }
 
-static void send_status(void)
+static bool send_status(outlet *to)
 {
     const hb_status status = {
         .battery_mv = HB_NOT_MEASURED,
@@ -142,17 +199,56 @@ static void send_status(void)
         .peak = health.peak << 16,
     };
     hb_encoder encoder;
-    begin(&encoder, HB_STATUS, 0U, board_now_us());
+    begin(&encoder, to, HB_STATUS, 0U, board_now_us());
     hb_put_status(&encoder, &status);
     hb_put_sensor_status(&encoder, &hydrophone);
-    if (send(&encoder)) {
+    return send(&encoder, to);
+}
+
+static void tell_status(void)
+{
+    if (recording.running) {
+        (void)send_status(&recording);
+    }
+    if (send_status(&line)) {
         health.sum_of_squares = 0U;
         health.samples = 0U;
         health.peak = 0U;
     }
 }
 
+static void send_result(const hb_result *result, uint8_t stream)
+{
+    hb_encoder encoder;
+    begin(&encoder, &line, HB_RESULT, stream, board_now_us());
+    hb_put_result(&encoder, result);
+    (void)send(&encoder, &line);
+}
+
 /* ---- Samples ---------------------------------------------------------------------------------------------- */
+
+/* Device time of the next sample. */
+static uint64_t sample_time_us(void)
+{
+    return sensor.start_us + ((sensor.taken * 125U) / 2U);
+}
+
+static void run(outlet *to)
+{
+    if (!line.running && !recording.running) {
+        sensor.taken = 0U;
+        sensor.start_us = board_now_us();
+    }
+    to->running = true;
+}
+
+static void miss(outlet *by, uint64_t count)
+{
+    if (by->running) {
+        by->index += count;
+        by->gap = true;
+    }
+}
 
 static void lose(uint64_t count)
 {
@@ -160,7 +256,8 @@ static void lose(uint64_t count)
         (void)pipe_sample(&the_pipe, 0);
     }
     sensor.taken += count;
-    sensor.gap = true;
+    miss(&line, count);
+    miss(&recording, count);
     health.drops += (uint32_t)count;
 }
 
@@ -180,49 +277,136 @@ static int16_t convert(bool *clipped)
     return (int16_t)within;
 }
 
-static void send_audio(void)
+static bool send_audio(outlet *to, const int16_t *samples, bool clipped)
 {
-    static int16_t samples[MAX_COUNT];
     hb_encoder encoder;
-    bool clipped = false;
-    for (uint32_t i = 0U; i < sensor.count; i++) {
-        samples[i] = convert(&clipped);
-    }
+    bool sent;
     const hb_audio audio = {
-        .sample_index = sensor.taken,
+        .sample_index = to->index,
         .rate_millihz = RATE_MILLIHZ,
         .count = sensor.count,
         .format = HB_INT16,
         .channels = 1U,
         .gain_centidb = gains_centidb[sensor.gain],
-        .flags = (uint8_t)((clipped ? HB_CLIPPED : 0) | (sensor.gap ? HB_GAP : 0) |
-                           (sensor.gain_changed ? HB_GAIN_CHANGED : 0) |
-                           ((utc.uncertainty_us != HB_UTC_NOT_KNOWN) ? HB_TIME_VALID : 0)),
+        .flags = (uint8_t)((clipped ? HB_CLIPPED : 0) | (to->gap ? HB_GAP : 0) |
+                           (to->gain_changed ? HB_GAIN_CHANGED : 0) | (is_utc_known() ? HB_TIME_VALID : 0)),
         .temperature_centicelsius = HB_NO_TEMPERATURE,
         .samples = samples,
     };
-    begin(&encoder, HB_AUDIO, STREAM, sensor.start_us + (((sensor.taken - sensor.first) * 125U) / 2U));
+    begin(&encoder, to, HB_AUDIO, STREAM, sample_time_us());
     hb_put_audio(&encoder, &audio);
-    sensor.taken += sensor.count;
-    if (send(&encoder)) {
-        sensor.gap = false;
-        sensor.gain_changed = false;
-    } else {
-        sensor.gap = true;
-        health.drops += sensor.count;
+    to->index += sensor.count;
+    sent = send(&encoder, to);
+    to->gap = !sent;
+    to->gain_changed = to->gain_changed && !sent;
+    return sent;
+}
+
+static void record_audio(const int16_t *samples, bool clipped)
+{
+    if (send_audio(&recording, samples, clipped)) {
+        const uint32_t duration_ms = (uint32_t)(recording.index / (RATE_MILLIHZ / 1000000U));
+        recordings_describe(&memory, utc_us(recording_start_us), duration_ms);
+        if (recording.index >= recording_samples) {
+            finish_recording();
+        }
     }
 }
 
-static void take_samples(void)
+static void take_frame(void)
 {
-    if (sensor.running) {
-        const uint64_t due = sensor.first + (((board_now_us() - sensor.start_us) * 2U) / 125U);
+    static int16_t samples[MAX_COUNT];
+    bool clipped = false;
+    for (uint32_t i = 0U; i < sensor.count; i++) {
+        samples[i] = convert(&clipped);
+    }
+    if (line.running && !send_audio(&line, samples, clipped)) {
+        health.drops += sensor.count;
+    }
+    if (recording.running) {
+        record_audio(samples, clipped);
+    }
+    sensor.taken += sensor.count;
+}
+
+/* Gives whether there was a frame of them. */
+static bool take_samples(void)
+{
+    bool taken = false;
+    if (line.running || recording.running) {
+        const uint64_t due = ((board_now_us() - sensor.start_us) * 2U) / 125U;
         if ((due - sensor.taken) > CONVERTER_FIFO) {
             health.overruns++;
             lose(due - sensor.taken - CONVERTER_FIFO);
         }
         if ((due - sensor.taken) >= sensor.count) {
-            send_audio();
+            take_frame();
+            taken = true;
+        }
+    }
+    return taken;
+}
+
+/* ---- Recording -------------------------------------------------------------------------------------------- */
+
+static bool start_recording(void)
+{
+    const bool possible = recordings_start(&memory, kept.recording + 1U);
+    if (possible) {
+        const outlet fresh = {.running = false};
+        kept.recording++;
+        recording = fresh;
+        run(&recording);
+        recording_start_us = sample_time_us();
+        send_hello(&recording);
+    }
+    return possible;
+}
+
+/* Let the recording that is being made last so long, or one that begins now. False if there is no room for it. */
+static bool record(uint32_t seconds)
+{
+    bool possible = true;
+    recording_samples = (uint64_t)seconds * (RATE_MILLIHZ / 1000U);
+    if (!recording.running) {
+        possible = (seconds == 0U) || start_recording();
+    } else if (recording.index >= recording_samples) {
+        finish_recording();
+    } else {
+        /* It goes on. */
+    }
+    return possible;
+}
+
+/* Record once a night, as soon as the time is known. */
+static void keep_schedule(void)
+{
+    if (is_utc_known() && !recording.running) {
+        /* A day more, so that it is not negative. */
+        const uint64_t since_s = ((utc_us(board_now_us()) / 1000000U) + DAY_S) - schedule.start_s;
+        const uint64_t night = since_s / DAY_S;
+        const uint32_t elapsed_s = (uint32_t)(since_s % DAY_S);
+        if ((night != schedule.night) && (elapsed_s < schedule.duration_s)) {
+            schedule.night = night;
+            (void)record(schedule.duration_s - elapsed_s);
+        }
+    }
+}
+
+/* One frame of what is being read, or the RESULT behind the last. */
+static void serve_read(void)
+{
+    if (memory.reading && (board_room() >= ROOM_FOR_REC_DATA)) {
+        const hb_rec_data piece = recordings_next(&memory, MAX_PAYLOAD - HB_REC_DATA_SIZE);
+        hb_encoder encoder;
+        if (piece.data.size != 0U) {
+            begin(&encoder, &line, HB_REC_DATA, 0U, board_now_us());
+            hb_put_rec_data(&encoder, &piece);
+            (void)send(&encoder, &line);
+        } else {
+            const hb_result result = {
+                .request_sequence = read_sequence, .request_type = HB_REC_READ, .value = (int64_t)piece.offset};
+            send_result(&result, 0U);
         }
     }
 }
@@ -240,9 +424,9 @@ static void answer_time(const hb_time *asked)
     answer.receiver_sent_us = asked->receiver_sent_us;
     answer.device_received_us = board_delimiter_us();
     answer.device_sent_us = board_now_us();
-    begin(&encoder, HB_TIME, 0U, answer.device_sent_us);
+    begin(&encoder, &line, HB_TIME, 0U, answer.device_sent_us);
     hb_put_time(&encoder, &answer);
-    (void)send(&encoder);
+    (void)send(&encoder, &line);
 }
 
 static void set_gain(int32_t centidb)
@@ -253,8 +437,11 @@ static void set_gain(int32_t centidb)
             nearest = i;
         }
     }
-    sensor.gain_changed = sensor.gain_changed || (nearest != sensor.gain);
-    sensor.gain = nearest;
+    if (nearest != sensor.gain) {
+        sensor.gain = nearest;
+        line.gain_changed = true;
+        recording.gain_changed = true;
+    }
 }
 
 static bool has_gain(int16_t centidb)
@@ -275,19 +462,23 @@ static uint8_t start(const hb_start *asked, int64_t *value)
     if ((asked->rate_millihz != RATE_MILLIHZ) || (asked->format != (uint8_t)HB_INT16) || (count > MAX_COUNT) ||
         !has_gain(asked->gain_centidb)) {
         code = HB_UNSUPPORTED;
-    } else if (sensor.running) {
+    } else if (line.running) {
         code = ((count == sensor.count) && same_gain) ? HB_OK : HB_BUSY;
     } else {
         if (!same_gain) {
             set_gain(asked->gain_centidb);
         }
         sensor.count = count;
-        sensor.first = sensor.taken;
-        sensor.start_us = board_now_us();
-        sensor.running = true;
+        run(&line);
     }
-    *value = (code == HB_OK) ? (int64_t)sensor.taken : 0;
+    *value = (code == HB_OK) ? (int64_t)line.index : 0;
     return code;
+}
+
+static int32_t clamp(int32_t value, int32_t most)
+{
+    const int32_t positive = (value > 0) ? value : 0;
+    return (positive < most) ? positive : most;
 }
 
 static uint8_t set(const hb_set *asked, uint8_t stream, int64_t *value)
@@ -297,15 +488,57 @@ static uint8_t set(const hb_set *asked, uint8_t stream, int64_t *value)
         set_gain(asked->value);
         *value = gains_centidb[sensor.gain];
     } else if ((asked->parameter == (uint16_t)HB_SET_STATUS_INTERVAL_MS) && (stream == 0U)) {
-        status_interval_ms = (asked->value > 0) ? (uint32_t)asked->value : 0U;
+        status_interval_ms = (uint32_t)clamp(asked->value, INT32_MAX);
         status_due_us = board_now_us() + (1000U * (uint64_t)status_interval_ms);
         *value = status_interval_ms;
+    } else if ((asked->parameter == (uint16_t)HB_SET_RECORDING_START_S) && (stream == 0U)) {
+        schedule.start_s = (uint32_t)clamp(asked->value, DAY_S - 1);
+        schedule.night = 0U;
+        *value = schedule.start_s;
+    } else if ((asked->parameter == (uint16_t)HB_SET_RECORDING_DURATION_S) && (stream == 0U)) {
+        schedule.duration_s = (uint32_t)clamp(asked->value, DAY_S);
+        schedule.night = 0U;
+        *value = schedule.duration_s;
+    } else if ((asked->parameter == SET_RECORDING_S) && (stream == 0U)) {
+        *value = clamp(asked->value, DAY_S);
+        code = record((uint32_t)*value) ? HB_OK : HB_REFUSED;
     } else if ((asked->parameter == SET_LEAK) && (stream == STREAM)) {
-        const int32_t positive = (asked->value > 0) ? asked->value : 0;
-        sensor.leak = (positive < PIPE_LOUDEST_LEAK) ? positive : PIPE_LOUDEST_LEAK;
+        sensor.leak = clamp(asked->value, PIPE_LOUDEST_LEAK);
         *value = sensor.leak;
     } else {
         code = HB_NOT_FOUND;
+    }
+    return code;
+}
+
+static uint32_t list_recordings(uint32_t from_recording)
+{
+    hb_encoder encoder;
+    begin(&encoder, &line, HB_REC_LIST, 0U, board_now_us());
+    const uint32_t listed = recordings_list(&memory, from_recording, &encoder);
+    (void)send(&encoder, &line);
+    return listed;
+}
+
+static uint8_t grant_recordings(const hb_frame *frame, int64_t *value)
+{
+    union {
+        uint32_t from_recording;
+        hb_rec_read read;
+        hb_rec_erase erase;
+    } asked;
+    uint8_t code = HB_BAD_REQUEST;
+    if (frame->header.stream != 0U) {
+        code = HB_NOT_FOUND;
+    } else if (hb_get_rec_list(frame, &asked.from_recording)) {
+        *value = list_recordings(asked.from_recording);
+        code = HB_OK;
+    } else if (hb_get_rec_read(frame, &asked.read)) {
+        code = recordings_read(&memory, &asked.read);
+    } else if (hb_get_rec_erase(frame, &asked.erase)) {
+        code = recordings_erase(&memory, &asked.erase);
+    } else {
+        /* Too short. */
     }
     return code;
 }
@@ -328,7 +561,7 @@ static uint8_t grant(const hb_frame *frame, int64_t *value)
         break;
     case HB_STOP:
         if (stream <= STREAM) {
-            sensor.running = false;
+            line.running = false;
         } else {
             code = HB_NOT_FOUND;
         }
@@ -346,6 +579,11 @@ static uint8_t grant(const hb_frame *frame, int64_t *value)
             /* Nothing else to test here. */
         }
         break;
+    case HB_REC_LIST:
+    case HB_REC_READ:
+    case HB_REC_ERASE:
+        code = grant_recordings(frame, value);
+        break;
     default:
         code = HB_UNKNOWN;
         break;
@@ -362,11 +600,13 @@ static void handle(const hb_frame *frame)
         }
     } else {
         hb_result result = {.request_sequence = frame->header.sequence, .request_type = frame->header.type};
-        hb_encoder encoder;
         result.code = grant(frame, &result.value);
-        begin(&encoder, HB_RESULT, frame->header.stream, board_now_us());
-        hb_put_result(&encoder, &result);
-        (void)send(&encoder);
+        if ((result.request_type == (uint8_t)HB_REC_READ) && (result.code == (uint8_t)HB_OK)) {
+            /* Its RESULT comes behind the last byte. */
+            read_sequence = result.request_sequence;
+        } else {
+            send_result(&result, frame->header.stream);
+        }
     }
 }
 
@@ -391,10 +631,11 @@ int main(void)
     static uint8_t buffer[MAX_PAYLOAD + HB_OVERHEAD];
     hb_decoder decoder;
     uint64_t hello_due_us = 0U;
-    boot_id++;
+    kept.boot_id++;
     board_init();
     hb_decoder_init(&decoder, buffer, sizeof buffer);
     pipe_init(&the_pipe);
+    recordings_init(&memory, recording_memory, RECORDING_MEMORY);
     sensor.count = USUAL_COUNT;
     status_due_us = 1000U * (uint64_t)status_interval_ms;
 
@@ -403,15 +644,19 @@ int main(void)
     for (;;) {
         const uint64_t now = board_now_us();
         if (now >= hello_due_us) {
-            send_hello();
+            send_hello(&line);
             hello_due_us = now + HELLO_INTERVAL_US;
         }
         if ((status_interval_ms != 0U) && (now >= status_due_us)) {
-            send_status();
+            tell_status();
             status_due_us = now + (1000U * (uint64_t)status_interval_ms);
         }
         listen(&decoder);
-        take_samples();
+        keep_schedule();
+        if (!take_samples()) {
+            /* AUDIO goes first. */
+            serve_read();
+        }
         board_wait();
     }
 }

@@ -4,19 +4,10 @@
  *     test_codec [number of damaged inputs, 20000 unless told]
  */
 #include "accepts.h"
+#include "checks.h"
 #include "hydroear_bridge.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition)                                                                       \
-    do {                                                                                       \
-        if (!(condition)) {                                                                    \
-            printf("%s:%d: %s: not so: %s\n", __FILE__, __LINE__, now_testing, #condition); \
-            exit(1);                                                                           \
-        }                                                                                      \
-    } while (0)
 
 typedef struct {
     const char *name;
@@ -26,8 +17,6 @@ typedef struct {
     void (*put)(hb_encoder *encoder);    /* NULL: the codec does not write it so */
     void (*check)(const hb_frame *frame); /* NULL: the frame is bad */
 } vector;
-
-static const char *now_testing = "";
 
 static bool same(hb_span span, const uint8_t *bytes, uint32_t size)
 {
@@ -51,14 +40,6 @@ static bool next_known(const hb_frame *frame, uint32_t *offset, hb_item *item)
 #define MAX_STREAM 200000U
 
 static uint8_t buffer[HB_MAX_PAYLOAD + HB_OVERHEAD];
-
-static uint64_t random_state = 1;
-
-static uint32_t random_below(uint32_t limit)
-{
-    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)((random_state >> 33) % limit);
-}
 
 static uint32_t encode(const vector *v, uint8_t *ring, uint32_t size, uint32_t start, uint32_t room)
 {
