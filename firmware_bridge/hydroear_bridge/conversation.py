@@ -31,6 +31,8 @@ class Conversation:
         The port; belongs to the caller.
     capture
         Takes every byte that arrives, as it is; None to keep none.
+    session
+        What is known of the device from an earlier port; None if nothing is.
 
     Attributes
     ----------
@@ -38,8 +40,8 @@ class Conversation:
         What is known of the device.
     """
 
-    def __init__(self, port: Port, capture: Sink | None = None) -> None:
-        self.session = Session(time.monotonic())
+    def __init__(self, port: Port, capture: Sink | None = None, session: Session | None = None) -> None:
+        self.session = session or Session(time.monotonic())
         self._port, self._capture = port, capture
 
     def listen(self, until_s: float) -> Iterator[Happening]:
