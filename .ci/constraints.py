@@ -2,7 +2,8 @@
 
 Usage: python .ci/constraints.py python3.11 python3.12 python3.13 > constraints.txt
 
-Only wheels are considered, so that an install needs no compiler.
+Only wheels are considered, so that an install needs no compiler, but for crcmod: it has none, and is built without one
+as well.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ TENSORFLOW = "tensorflow-cpu==2.20.0"
 def resolve(python: str) -> tuple[str, dict[str, str]]:
     """The version of Python, as ``3.11``, and the version of every package."""
     command = [python, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--only-binary", ":all:"]
+    command += ["--no-binary", "crcmod"]
     command += ["--quiet", "--report", "-", TENSORFLOW, ".[dev]"]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     packages = (item["metadata"] for item in report["install"])

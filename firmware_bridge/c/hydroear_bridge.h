@@ -65,7 +65,8 @@ enum {
     HB_REC_LIST = 0x20,
     HB_REC_READ = 0x21,
     HB_REC_DATA = 0x22,
-    HB_REC_ERASE = 0x23
+    HB_REC_ERASE = 0x23,
+    HB_SMP = 0x30
 };
 
 typedef struct {
@@ -190,7 +191,8 @@ enum {
     HB_CAN_STATUS = 0x10,
     HB_CAN_EVENT = 0x20,
     HB_CAN_LOG = 0x40,
-    HB_CAN_RECORD = 0x80
+    HB_CAN_RECORD = 0x80,
+    HB_CAN_SMP = 0x100
 };
 
 typedef struct {
@@ -431,6 +433,11 @@ typedef struct {
 
 void hb_put_rec_erase(hb_encoder *encoder, const hb_rec_erase *erase);
 bool hb_get_rec_erase(const hb_frame *frame, hb_rec_erase *erase);
+
+/*
+ * SMP has no functions of its own: the payload is one packet, as MCUmgr takes it and gives it. hb_put appends what
+ * MCUmgr answers; the payload of a frame of that type, without a flag in the high nibble, is what it is asked.
+ */
 
 /* CRC-32 of a recording in pieces: begin with crc 0, and give each time what the call before gave. */
 uint32_t hb_crc32(uint32_t crc, const void *bytes, uint32_t count);

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from hydroear_bridge import wav
 from hydroear_bridge.conversation import Conversation
@@ -37,6 +37,7 @@ from hydroear_bridge.frames import (
     SensorUnit,
     Start,
 )
+from hydroear_bridge.image import Image
 from hydroear_bridge.link import DELIMITER
 from hydroear_bridge.playback import Piece, carried, pieces
 from hydroear_bridge.player import play
@@ -57,6 +58,9 @@ from hydroear_bridge.simulator import (
 )
 from hydroear_bridge.sniff import Summary, as_json, describe, events
 from hydroear_bridge.upload import Contents, erase, fetch, listed, write_wav
+
+if TYPE_CHECKING:
+    from hydroear_bridge.smp_server import SmpServer
 
 _READ_SIZE = 65536
 
@@ -164,6 +168,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="when the first began, one each day, as 2025-01-01T01:00:00Z (default)",
     )
+    simulated.add_argument(
+        "--updates", action="store_true", help="take updates of its firmware, with a boot loader; with --at"
+    )
     simulated.set_defaults(func=_simulate)
 
     replay = verbs.add_parser(
@@ -230,6 +237,19 @@ def _parser() -> argparse.ArgumentParser:
     upload.add_argument("--json", action="store_true", help="print a JSON object a recording, with its files and gaps")
     upload.add_argument("--quiet", action="store_true", help="no progress bar")
     upload.set_defaults(func=_upload)
+
+    update = verbs.add_parser(
+        "update",
+        parents=[port],
+        help="update a device's firmware",
+        description="Update the firmware of a device with MCUmgr and MCUboot: upload an image, have it tested, wait "
+        "until the device is back, and confirm the image once it has said HELLO twice. What was broken off goes on "
+        "with the same command. Exit code 1 if the device came back with what it had.",
+    )
+    update.add_argument("image", type=Path, metavar="IMAGE", help="image for MCUboot, as imgtool signs it")
+    update.add_argument("--json", action="store_true", help="print a JSON object at the end, instead of each step")
+    update.add_argument("--quiet", action="store_true", help="no progress bar")
+    update.set_defaults(func=_update)
     return parser
 
 
@@ -248,7 +268,8 @@ def _upload(args: argparse.Namespace) -> int:
         entries = listed(conversation)
         for entry in entries:
             path = args.out / f"{hello.uid.hex() or 'device'}-{entry.recording}.bin"
-            with tqdm(total=entry.size, unit="B", unit_scale=True, desc=path.stem, disable=args.quiet) as progress:
+            bar = tqdm(total=entry.size, unit="B", unit_scale=True, miniters=1, desc=path.stem, disable=args.quiet)
+            with bar as progress:
                 fetch(conversation, entry, path, progress.update)
             contents = write_wav(path, entry)
             if args.erase:
@@ -286,6 +307,39 @@ def _tell_written(folder: Path, written: Written) -> None:
         f"{folder / written.file}: {written.samples / written.rate_hz:.2f} s, {written.samples} samples, "
         f"{lost} of them lost in {len(written.gaps)} gap(s)"
     )
+
+
+def _update(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    with _needing_smp():
+        from hydroear_bridge.tunnel import Tunnel
+        from hydroear_bridge.update import Outcome, Updater
+    with _open(str(args.image), "rb") as file:
+        data = file.read()
+    try:
+        image = Image.from_bytes(data)
+    except BridgeError as error:
+        raise UsageError(f"{args.image}: {error}") from None
+    tunnel = Tunnel(lambda: open_port(args.port, baud=args.baud))
+    with tqdm(total=len(data), unit="B", unit_scale=True, miniters=1, disable=args.quiet or args.json) as bar:
+        update = Updater(
+            tunnel,
+            data,
+            tell=(lambda _: None) if args.json else bar.write,
+            progress=lambda offset: bar.update(offset - bar.n),
+        ).run()
+    if args.json:
+        told = {"image": image.version, "sha256": image.sha256.hex(), **asdict(update), "outcome": update.outcome.value}
+        print(json.dumps(told))
+    elif update.outcome is not Outcome.ROLLED_BACK:
+        print(f"{update.outcome.value}: firmware {update.before or '?'} before, {update.now or '?'} now")
+    if update.outcome is Outcome.ROLLED_BACK:
+        raise BridgeError(
+            f"{args.port}: rolled back: the device came back with firmware {update.now or '?'}, not {image.version}; "
+            "its boot loader did not take the image, or the image did not live to be confirmed"
+        )
+    return 0
 
 
 def _hello(args: argparse.Namespace) -> int:
@@ -393,6 +447,8 @@ def _serve(args: argparse.Namespace) -> int:
         ppm=faults.drift,
         late_hello_s=faults.late_hello,
         floods_log=faults.flood > 0.0,
+        updates=_updates() if args.updates else None,
+        crashes=faults.crash > 0.0,
         recordings=[_night(number, file, args) for number, file in enumerate([None] * args.recordings + args.night)],
     )
     endpoint = _endpoint(args.at)
@@ -403,6 +459,20 @@ def _serve(args: argparse.Namespace) -> int:
     finally:
         endpoint.close()
     return 0
+
+
+def _updates() -> SmpServer:
+    with _needing_smp():
+        from hydroear_bridge.smp_server import SmpServer
+    return SmpServer()
+
+
+@contextlib.contextmanager
+def _needing_smp() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise BridgeError("the package smpclient is missing; pip install 'hydroear[smp]'") from None
 
 
 def _sounds(args: argparse.Namespace) -> list[Sound]:

@@ -31,6 +31,8 @@ class Conversation:
         The port; belongs to the caller.
     capture
         Takes every byte that arrives, as it is; None to keep none.
+    session
+        What is known of the device from an earlier port; None if nothing is.
     utc_s
         Gives the time of day, in seconds since 1970-01-01T00:00:00Z, which the device is told; None while that is not
         known.
@@ -42,9 +44,14 @@ class Conversation:
     """
 
     def __init__(
-        self, port: Port, capture: Sink | None = None, *, utc_s: Callable[[], float | None] = lambda: None
+        self,
+        port: Port,
+        capture: Sink | None = None,
+        session: Session | None = None,
+        *,
+        utc_s: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self.session = Session(time.monotonic())
+        self.session = session or Session(time.monotonic())
         self._port, self._capture, self._utc_s = port, capture, utc_s
 
     def listen(self, until_s: float) -> Iterator[Happening]:

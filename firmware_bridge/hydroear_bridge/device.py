@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,9 @@ from hydroear_bridge.frames import (
 )
 from hydroear_bridge.link import Decoder
 
+if TYPE_CHECKING:
+    from hydroear_bridge.smp_server import SmpServer
+
 FRAME_S = 0.02
 HELLO_EVERY_S = 2.0
 STATUS_EVERY_S = 10.0
@@ -60,6 +64,9 @@ SENSITIVITY_V_PER_PA = 2.0**-11
 FULL_SCALE_M_PER_S2 = 50.0
 SENSITIVITY_V_PER_M_PER_S2 = 2.0**-6
 REC_DATA_SIZE = 1024
+RESET_S = 0.25
+"""So soon after its answer it does the reset that it was asked for."""
+CRASH_S = 1.0
 
 HEARS = Capabilities.TIME | Capabilities.START | Capabilities.SET | Capabilities.SELFTEST | Capabilities.RECORDINGS
 TELLS = Capabilities.STATUS | Capabilities.EVENT | Capabilities.LOG
@@ -131,6 +138,10 @@ class Device:
         Whether it sends 200 lines of LOG a second.
     recordings
         What is in its memory, numbered from 1 on.
+    updates
+        Takes updates of its firmware; None if it does not.
+    crashes
+        Whether firmware that is on trial crashes before long.
     """
 
     def __init__(
@@ -144,12 +155,17 @@ class Device:
         late_hello_s: float = 0.0,
         floods_log: bool = False,
         recordings: Sequence[StoredRecording] = (),
+        updates: SmpServer | None = None,
+        crashes: bool = False,
     ) -> None:
         self._sounds, self._rate_hz, self._capabilities = (sound, *others), rate_hz, capabilities
         self._boot_id = boot_id - 1
         self._rate = 1.0 + 1e-6 * ppm
         self._late_hello_s, self._floods_log = late_hello_s, floods_log
         self._recordings = dict(enumerate(recordings, start=1))
+        self._updates, self._crashes = updates, crashes
+        if updates is not None:
+            self._capabilities |= Capabilities.SMP
         self._running = False
 
     def boot(self, now_s: float, cause: ResetCause = ResetCause.POWER_ON) -> None:
@@ -162,6 +178,11 @@ class Device:
         }
         self._sequence = self._events = self._lines = 0
         self._open_events: dict[int, Event] = {}
+        self._reset: tuple[int, ResetCause] | None = None
+        if self._updates is not None:
+            self._updates.boot()
+            if self._crashes and self._updates.on_trial:
+                self._reset = (round(1e6 * CRASH_S), ResetCause.WATCHDOG)
         self._due_us: dict[FrameType, int] = {FrameType.HELLO: round(1e6 * self._late_hello_s)}
         if Capabilities.STATUS in self._capabilities:
             self._due_us[FrameType.STATUS] = round(1e6 * STATUS_EVERY_S)
@@ -187,6 +208,8 @@ class Device:
     def send(self, now_s: float) -> list[Frame]:
         """Frames that it has made until now, of its own accord."""
         frames: list[Frame] = []
+        if self._running and self._reset is not None and self.time_us(now_s) >= self._reset[0]:
+            self.boot(now_s, self._reset[1])
         while self._running:
             due: list[tuple[int, FrameType | _Stream]] = [(at_us, kind) for kind, at_us in self._due_us.items()]
             due += [(stream.due_us, stream) for stream in self._streams.values() if stream.started]
@@ -242,6 +265,7 @@ class Device:
             boot_id=self._boot_id,
             uid=b"simulated",
             model="hydroear simulator",
+            firmware="" if self._updates is None else self._updates.firmware,
             capabilities=self._capabilities,
             sensors=tuple(_sensor(number, self._rate_hz) for number in self._streams),
         )
@@ -315,6 +339,8 @@ class Device:
             return [self._frame(answer, at_us)]
         if isinstance(body, (Hello, Result, Audio, Status, Event, Log, RecData)):
             return []
+        if isinstance(body, Uninterpreted) and body.frame_type == FrameType.SMP and self._updates is not None:
+            return self._manage(self._updates, body.payload, at_us)
         sent, code, value = self._do(body, frame.stream, at_us)
         request_type = body.frame_type if isinstance(body, Uninterpreted) else body.TYPE
         result = Result(request_sequence=frame.sequence, request_type=request_type, code=code, value=value)
@@ -323,6 +349,12 @@ class Device:
     def _learn(self, time: Time) -> None:
         if time.utc_offset_us is not None:
             self._settings.utc_offset_us, self._settings.uncertainty_us = time.utc_offset_us, time.uncertainty_us
+
+    def _manage(self, updates: SmpServer, packet: bytes, at_us: int) -> list[Frame]:
+        answer = updates.answer(packet)
+        if updates.reset_due and self._reset is None:
+            self._reset = (at_us + round(1e6 * RESET_S), ResetCause.SOFTWARE)
+        return [] if answer is None else [self._frame(Uninterpreted(frame_type=FrameType.SMP, payload=answer), at_us)]
 
     def _do(self, body: Body, stream: int, at_us: int) -> tuple[list[Body], ResultCode, int]:
         """What a request makes it send, and what became of it."""

@@ -38,6 +38,8 @@ class Faults:
         Seconds from a boot to its first HELLO.
     flood
         1: the device sends 200 lines of LOG a second.
+    crash
+        1: firmware that is on trial after an update crashes within a second.
     """
 
     loss: float = 0.0
@@ -53,6 +55,7 @@ class Faults:
     drift: float = 0.0
     late_hello: float = 0.0
     flood: float = 0.0
+    crash: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -100,6 +103,7 @@ _RANGES = {
     **dict.fromkeys(LINK_FAULTS, _PROBABILITY),
     "drift": (-1e4, 1e4),
     "flood": _PROBABILITY,
+    "crash": _PROBABILITY,
 }
 
 STALL_S = 0.2

@@ -16,6 +16,7 @@ from hydroear_bridge.frames import (
     Audio,
     Capabilities,
     Frame,
+    FrameType,
     Hello,
     RecData,
     RecList,
@@ -28,6 +29,9 @@ from hydroear_bridge.link import DELIMITER, encode, unstuff
 
 TELLS = Capabilities.STATUS | Capabilities.EVENT | Capabilities.LOG
 """What a device can do that hears nobody. Without START it sends samples unasked."""
+
+_TYPE = 1
+"""Where in a header the type of its frame is."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,11 @@ def _sent_s(frame: Frame) -> float:
 
 
 def _for_anybody(frame: Frame, plain: bytes, wire: bytes) -> bytes:
-    payload, flags = plain[HEADER.size :], frame.flags
+    kind, flags, payload = plain[_TYPE], frame.flags, plain[HEADER.size :]
     if isinstance(frame.body, Hello):
         payload = offering(payload, TELLS)
-    elif isinstance(frame.body, Time | Result | RecList | RecData):
+    elif isinstance(frame.body, Time | Result | RecList | RecData) or kind == FrameType.SMP:
         flags |= FOR_ANOTHER
     else:
         return wire
-    said = Uninterpreted(frame_type=frame.body.TYPE, payload=payload)
-    return encode(replace(frame, flags=flags, body=said))
+    return encode(replace(frame, flags=flags, body=Uninterpreted(frame_type=kind, payload=payload)))

@@ -220,6 +220,10 @@ class Session:
         self._send_request(pending, now_s)
         return pending.number
 
+    def say(self, body: Body) -> None:
+        """Send the device what no RESULT answers."""
+        self._send(body, 0)
+
     def subscribe(self, stream: int, start: Start, now_s: float) -> None:
         """See to it that a stream sends samples; meant for each HELLO, and harmless when it does so already.
 

@@ -297,6 +297,20 @@ def request_vectors():
     yield "firmware_update", "The type kept for firmware updates", frame(body), header(0x30) + b"\0"
 
 
+def smp_vectors():
+    """Packets of another protocol; the numbers in their headers are big-endian."""
+    packet = b"\x08\0" + b"\0\x01" + b"\0\x01" + b"\x05\0" + b"\xa0"
+    to_device = {"sequence": 60}
+    body = {"type": 0x30, "payload": packet.hex()}
+    yield "smp", "Which images are there?", frame(body, **to_device), header(0x30, **to_device) + packet
+
+    told = b"\xbf\x63off\x19\x03\xab\xff"
+    packet = b"\x0b\0" + bytes([0, len(told)]) + b"\0\x01" + b"\x06\x01" + told
+    answer = {"sequence": 91, "time_us": 6000000}
+    body = {"type": 0x30, "payload": packet.hex()}
+    yield "smp_response", "939 bytes of an image are there", frame(body, **answer), header(0x30, **answer) + packet
+
+
 def recording_vectors():
     """How a logger is emptied."""
     to_device = {"sequence": 50}
@@ -521,7 +535,7 @@ def add(name, document):
         path.write_text(json.dumps(document, indent=2) + "\n")
 
 
-for vectors in first_vectors, device_vectors, request_vectors, recording_vectors, refused_vectors:
+for vectors in first_vectors, device_vectors, request_vectors, recording_vectors, smp_vectors, refused_vectors:
     for name, description, content, plain in vectors():
         add(name, {"description": description, **content, "wire": wire(plain).hex()})
 

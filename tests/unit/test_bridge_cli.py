@@ -120,13 +120,16 @@ def test_help_and_version() -> None:
 def test_what_it_imports_is_installed_with_it() -> None:
     root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    declared = {re.split(r"\W", line)[0] for line in (*project["dependencies"], *extras["bridge"])}
-    names = {
-        (node.names[0].name if isinstance(node, ast.Import) else str(node.module)).split(".")[0]
-        for path in (root / "firmware_bridge" / "hydroear_bridge").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import | ast.ImportFrom)
+    extras = {
+        name: {re.split(r"\W", line)[0] for line in (*project["dependencies"], *lines)}
+        for name, lines in project["optional-dependencies"].items()
     }
-    others = names - sys.stdlib_module_names - {"hydroear_bridge"}
-    assert {{"serial": "pyserial"}.get(name, name) for name in others} <= declared
+    for path in (root / "firmware_bridge" / "hydroear_bridge").rglob("*.py"):
+        names = {
+            (node.names[0].name if isinstance(node, ast.Import) else str(node.module)).split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        others = {"pyserial" if name == "serial" else name for name in names - sys.stdlib_module_names}
+        extra = "smp" if path.name in ("smp_server.py", "tunnel.py", "update.py") else "bridge"
+        assert others - {"hydroear_bridge"} <= extras[extra], path

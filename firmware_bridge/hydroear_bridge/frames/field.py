@@ -16,7 +16,10 @@ NO_TEMPERATURE = -(2**15)
 
 
 class FrameType(enum.IntEnum):
-    """What a frame is about; 0x80 to 0xFF belong to whoever makes the device."""
+    """What a frame is about; 0x80 to 0xFF belong to whoever makes the device.
+
+    The payload of SMP is a packet of another protocol, and is not interpreted.
+    """
 
     HELLO = 0x01
     TIME = 0x02
@@ -33,6 +36,7 @@ class FrameType(enum.IntEnum):
     REC_READ = 0x21
     REC_DATA = 0x22
     REC_ERASE = 0x23
+    SMP = 0x30
 
 
 _Enum = TypeVar("_Enum", bound=enum.IntEnum)

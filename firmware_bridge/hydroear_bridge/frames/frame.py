@@ -26,7 +26,7 @@ HEADER = struct.Struct("<BBBBIQ")
 
 @dataclass(frozen=True, kw_only=True)
 class Uninterpreted:
-    """A payload of a type this revision does not know, or under a flag it had to understand."""
+    """A payload of a type this revision does not know or does not look into, or under a flag it had to understand."""
 
     frame_type: int
     payload: bytes

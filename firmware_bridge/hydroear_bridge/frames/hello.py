@@ -43,6 +43,7 @@ class Capabilities(enum.IntFlag):
     EVENT = 0x20
     LOG = 0x40
     RECORDINGS = 0x80
+    SMP = 0x100
 
 
 _NO_CAPABILITIES = Capabilities(0)
