@@ -98,8 +98,8 @@ def simulate(
     Yields
     ------
     Sent
-        Every frame in order. The first frame and the last two are spared, so that every loss lies between
-        frames that arrive and shows.
+        Every frame in order. The first frame and the last two are spared, one more with each further sensor, so that
+        every loss lies between frames that arrive and shows.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def simulate(
         late_hello_s=faults.late_hello,
         floods_log=faults.flood > 0.0,
     )
-    return _send(device, duration_s, faults, seed)
+    return _send(_with_spared(_frames(device, duration_s), last=1 + sensors), Link(faults, seed))
 
 
 def stored(
@@ -165,9 +165,8 @@ def check_rate_and_seed(rate_hz: int, seed: int) -> None:
     check_seed(seed)
 
 
-def _send(device: Device, duration_s: float, faults: Faults, seed: int) -> Iterator[Sent]:
-    link = Link(faults, seed)
-    for frame, spared in _with_spared(_frames(device, duration_s)):
+def _send(frames: Iterator[tuple[Frame, bool]], link: Link) -> Iterator[Sent]:
+    for frame, spared in frames:
         # The delimiter ahead of the first frame ends whatever the line carried before.
         wire = DELIMITER + encode(frame) if frame.sequence == 0 else encode(frame)
         yield Sent(frame, *link.carry(wire, spared=spared))
@@ -179,13 +178,13 @@ def _frames(device: Device, duration_s: float) -> Iterator[Frame]:
         yield from device.send(step * FRAME_S)
 
 
-def _with_spared(frames: Iterator[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Each frame, and whether it is the first or one of the last two."""
+def _with_spared(frames: Iterator[Frame], *, last: int) -> Iterator[tuple[Frame, bool]]:
+    """Each frame, and whether it is the first or one of the last."""
     ahead: list[Frame] = []
     first = True
     for frame in frames:
         ahead.append(frame)
-        if len(ahead) > 2:
+        if len(ahead) > last:
             yield ahead.pop(0), first
             first = False
     yield from ((frame, True) for frame in ahead)

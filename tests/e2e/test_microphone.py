@@ -290,7 +290,7 @@ def test_the_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> N
         "from hydroear.capture.microphone import MicrophoneSource, schema\n"
         "source = MicrophoneSource(schema.MicrophoneSource(type='microphone', device='alsa:leakmic'))\n"
         "source.read()\n"
-        "print(source._feed._process.pid, flush=True)\n"
+        "print(source._supply._feed._process.pid, flush=True)\n"
         "while True: source.read()\n"
     )
     with (

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from hydroear.app.record import COLUMNS, Meter
-from hydroear.audio import open_recording
+from hydroear.audio import Scale, open_recording
 from hydroear_train.corpus import read_manifest
 from hydroear_train.scan.layouts import LAYOUTS
 from virtual_microphone import virtual_microphone
@@ -146,13 +146,13 @@ class Terminal(io.StringIO):
 def test_a_terminal_shows_time_and_level_and_keeps_what_is_noted() -> None:
     terminal = Terminal()
     meter = Meter(terminal, 60.0)
-    meter.hear(1.0, np.full(1_600, 0.01, np.float32))
-    meter.hear(2.0, np.zeros(1_600, np.float32))
-    meter.hear(3.0, np.ones(1_600, np.float32))
+    meter.hear(1.0, np.full(1_600, 0.01, np.float32), Scale("Pa", 2000.0))
+    meter.hear(2.0, np.zeros(1_600, np.float32), Scale("Pa", 2000.0))
+    meter.hear(3.0, np.ones(1_600, np.float32), None)
     meter.note("a gap")
     meter.close()
     quiet, silent, loud, kept, left = (line.removeprefix("\x1b[K") for line in terminal.getvalue().split("\r")[1:])
-    assert quiet == "    1.0 of 60 s  [############............]  -40.0 dBFS"
+    assert quiet == "    1.0 of 60 s  [############............]  -40.0 dBFS  20 Pa"
     assert silent == f"    2.0 of 60 s  [{'.' * 24}] silence"
     assert loud == f"    3.0 of 60 s  [{'#' * 24}]    0.0 dBFS  CLIPPED"
     assert (kept, left) == ("a gap\n", "")

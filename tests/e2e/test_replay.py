@@ -60,8 +60,9 @@ def test_every_window_and_every_change_of_state_is_told_on_the_grid_of_the_strea
     assert [line["window"] for line in windows] == list(range(count))
     ends_s = [round(SPEC.window_s + i * SPEC.window_hop_s, 3) for i in range(count)]
     assert [line["position_s"] for line in windows] == ends_s
-    fields = ["kind", "sensor", "window", "position_s", "scored", "score_decades", "error", "level_db", "ailment"]
-    assert all(list(line) == [*fields, "state", "condition"] for line in windows)
+    fields = ["kind", "sensor", "window", "position_s", "scored", "score_decades", "error", "level_db", "level"]
+    assert all(list(line) == [*fields, "level_unit", "ailment", "state", "condition"] for line in windows)
+    assert {(line["level"], line["level_unit"]) for line in windows} == {(None, None)}, "a recording does not tell"
     assert all(line["sensor"] == "main" and line["scored"] and line["ailment"] is None for line in windows)
 
     for before, line in pairwise(lines):

@@ -67,6 +67,17 @@ def test_loss_alone_is_told_but_is_no_bad_frame(tmp_path: Path) -> None:
     assert lines[-1].startswith("summary: ")
 
 
+def test_each_loss_of_several_sensors_shows() -> None:
+    simulated = run("simulate", "--seconds", "10", "--sensors", "3", "--faults", "loss=0.1", "--seed", "1")
+    said = re.search(rb" (\d+) samples, cannot arrive", simulated.stderr)
+    assert said
+    sniff = run("sniff", "--json", "-", stdin=simulated.stdout)
+    samples_lost = summary_of(sniff)["samples_lost"]
+    assert samples_lost == {"device": 0, "link": int(said[1]), "unknown": 0}
+    streams = {told["stream"] for told in map(json.loads, sniff.stdout.splitlines()) if told.get("type") == "audio"}
+    assert streams == {1, 2, 3}
+
+
 def test_a_capture_cut_short_tells_what_is_unfinished() -> None:
     stream = run("simulate", "--seconds", "0.1").stdout
     sniff = run("sniff", "--json", "-", stdin=stream[:-100])
@@ -97,6 +108,7 @@ def test_bytes_without_a_frame_are_a_failure_in_one_line(junk: bytes) -> None:
         (["simulate", "--seconds", "0"], "seconds is 0"),
         (["simulate", "--rate", "0"], "rate is 0"),
         (["simulate", "--seed", "-1"], "seed is -1"),
+        (["simulate", "--sensors", "0"], "invalid choice: 0"),
     ],
 )
 def test_a_wrong_call_is_refused_with_code_2(arguments: list[str], message: str) -> None:
