@@ -30,6 +30,12 @@ def test_what_was_heard_is_remembered_over_a_restart(path: Path) -> None:
     assert again.last_utc_s == 1000.0
 
 
+def test_since_when_the_first_one_is_waited_for_is_remembered(path: Path) -> None:
+    HeardRecordings(path).wait_from(1000.0)
+    HeardRecordings(path).wait_from(2000.0)
+    assert HeardRecordings(path).last_utc_s == 1000.0
+
+
 def test_another_recording_of_that_number_was_not_heard_nor_that_of_another_device(path: Path) -> None:
     heard = HeardRecordings(path)
     heard.add(DEVICE, NIGHT, 1000.0)

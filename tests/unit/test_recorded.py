@@ -209,6 +209,15 @@ def test_a_recording_of_another_kind_is_an_error_that_says_what_to_set(recorded:
     assert str(told.value) == says
 
 
+def test_a_recording_of_other_sensors_alone_is_an_error_and_an_empty_one_is_not() -> None:
+    memory = Memory()
+    memory.boot(1)
+    assert [one for one in hear(memory.parts(), settings()) if not isinstance(one, Told)] == []
+    memory.record(2, stream=3)
+    with pytest.raises(CaptureError, match="recorded nothing of sensor 1; expected one of 3"):
+        list(hear(memory.parts(), settings()))
+
+
 def test_however_the_bytes_are_split_the_same_is_heard() -> None:
     memory = Memory()
     memory.boot(1)

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -125,10 +126,14 @@ class Collector:
         self._free.set()
         self._thread.start()
 
-    @property
-    def last_utc_s(self) -> float | None:
-        """When a recording was last heard, in seconds since 1970-01-01T00:00:00Z; None before the first."""
-        return self._heard.last_utc_s
+    def waited_s(self) -> float:
+        """For how long a recording has been waited for, over restarts of the unit; 0 where the clock cannot tell."""
+        if clock_quality() != "synchronised":
+            return 0.0
+        now_s = time.time()
+        with suppress(OSError):  # the next start waits anew then
+            self._heard.wait_from(now_s)
+        return max(0.0, now_s - (self._heard.last_utc_s or now_s))
 
     def wait(self, for_s: float) -> Fetched | None:
         """Wait for a recording; what has broken the visits is raised here."""

@@ -32,7 +32,8 @@ class HeardRecordings:
     Attributes
     ----------
     last_utc_s
-        When the last one was heard to its end, in seconds since 1970-01-01T00:00:00Z; None before the first.
+        When the last one was heard to its end, or the first one began to be waited for, in seconds since
+        1970-01-01T00:00:00Z; None before that.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,6 +66,18 @@ class HeardRecordings:
         """Whether a recording of a device, by its uid, was heard."""
         device, entry = recording
         return self._heard.get(device, {}).get(entry.recording) == entry.crc32
+
+    def wait_from(self, utc_s: float) -> None:
+        """The first recording is waited for from now on; nothing happens if one is already.
+
+        Raises
+        ------
+        OSError
+            If that cannot be written.
+        """
+        if self.last_utc_s is None:
+            self.last_utc_s = utc_s
+            self._save()
 
     def begin(self, device: str, entry: Recording) -> bool:
         """A recording begins to be heard; gives whether it had begun before.

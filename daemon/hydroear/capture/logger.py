@@ -21,7 +21,6 @@ from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 from hydroear.health.alarm import Alive, DeviceNews
-from hydroear.health.clock import clock_quality
 from hydroear.health.device import DeviceHealth
 from hydroear_bridge.frames import Event, Hello, Status
 
@@ -66,10 +65,7 @@ class LoggerSource:
         self._reading = threading.Lock()
         self._closed = threading.Event()
         self._next_index = 0
-        self._last_s = time.monotonic()
-        last_utc_s = self._collector.last_utc_s
-        if last_utc_s is not None and clock_quality() == "synchronised":
-            self._last_s -= max(0.0, time.time() - last_utc_s)
+        self._last_s = time.monotonic() - self._collector.waited_s()
         self._passed_s = time.monotonic()
         self._ended_utc_s: float | None = None  # of the last recording, where its time is known
         self._waited_s = 0.0  # since it was heard
@@ -110,7 +106,6 @@ class LoggerSource:
         -------
         Block, Gap or None
             As of any source; None when closed.
-
         """
         with self._reading:
             return None if self._closed.is_set() else next(self._pieces, None)

@@ -98,9 +98,10 @@ def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run 
     Raises
     ------
     CaptureError
-        If the samples are of another rate or number of channels than the settings say.
+        If the samples are of another rate or number of channels than the settings say, or of other sensors alone.
     """
     waiting: list[Samples] = []
+    streams: set[int] = set()
     place = held = 0
     lost: list[tuple[int, str]] = []
 
@@ -133,9 +134,16 @@ def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run 
                 held += len(samples)
                 if held >= RUN_S * settings.rate_hz:
                     yield from flush()
-            case Frame(body=body) if not isinstance(body, Audio):
+            case Frame(body=Audio(), stream=stream):
+                streams.add(stream)
+            case Frame():
                 yield Told(place + held + sum(count for count, _ in lost), event)
     yield from flush()
+    if streams and not place:
+        there = ", ".join(map(str, sorted(streams)))
+        raise CaptureError(
+            f"recorded nothing of sensor {settings.sensor}", where=settings.port, expected=f"one of {there}"
+        )
 
 
 def _samples(audio: Audio, settings: schema.LoggerSource) -> Samples | None:

@@ -147,7 +147,7 @@ class LoggerSource(DeviceSource):
     gain_db: Annotated[float, Field(ge=-100, le=100, description="gain to refer levels to")] = 0.0
     look_every_s: Annotated[
         float, Field(ge=1, le=86400, description="time from one look for new recordings to the next")
-    ] = 60.0
+    ] = 600.0
     overdue_h: Annotated[
         float, Field(ge=0.001, le=8760, description="without a new recording for so long, the sensor is at fault")
     ] = 36.0
