@@ -149,7 +149,8 @@ def test_a_device_is_asked_to_stop_what_nobody_hears_any_more(bench: Bench) -> N
     first, second, third = sources
     close(second)
     hear(third, seconds(heard[2][-1].end_index / RATE_HZ + 0.3), heard[2])
-    assert bench.sending == {1, 2}, "another source hears it"
+    assert bench.sending == {1, 2}
+    assert not gaps(heard[2]), "another source hears it, and must not notice"
     close(third)
     wait_for(lambda: bench.sending == {1}, "the end of the second stream")
     hear(first, seconds(heard[0][-1].end_index / RATE_HZ + 0.3), heard[0])
