@@ -69,9 +69,12 @@ enum {
     HB_SMP = 0x30
 };
 
+/* Flags of a header under which a payload must not be read by whoever does not know them. */
+#define HB_MUST_UNDERSTAND 0xF0U
+
 typedef struct {
     uint8_t type;
-    uint8_t flags; /* 0 in this version */
+    uint8_t flags; /* 0 in frames that a device sends */
     uint8_t stream;
     uint32_t sequence;
     uint64_t device_time_us;

@@ -5,8 +5,6 @@
 
 #include <stddef.h>
 
-#define MUST_UNDERSTAND 0xF0U
-
 #define HELLO_SIZE 8U
 #define ITEM_SIZE 2U
 #define SENSOR_SIZE 16U
@@ -101,7 +99,7 @@ static bool is_quantity(const uint8_t *bytes)
 /* The payload of a frame that may be read as this type, and has its fixed fields; else NULL. */
 static const uint8_t *fields_of(const hb_frame *frame, uint8_t type, uint32_t size)
 {
-    const bool right = (frame->header.type == type) && ((frame->header.flags & MUST_UNDERSTAND) == 0U);
+    const bool right = (frame->header.type == type) && ((frame->header.flags & HB_MUST_UNDERSTAND) == 0U);
     return (right && (frame->size >= size)) ? frame->payload : NULL;
 }
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Protocol
 
 from hydroear_bridge.errors import BridgeError, PortEndError
-from hydroear_bridge.frames import Frame, Hello
+from hydroear_bridge.frames import Frame, Hello, ResultCode
 from hydroear_bridge.ports import Port
-from hydroear_bridge.session import Answer, Happening, Request, Session
+from hydroear_bridge.session import ANSWER_S, ATTEMPTS, Answer, Happening, Request, Session
 
 HELLO_S = 5.0
 """A device says HELLO every 2 s, and one may be lost."""
@@ -78,21 +78,37 @@ class Conversation:
                 self._capture.write(data)
             yield from session.receive(data, now_s)
 
-    def ask(self, request: Request) -> Iterator[Frame | Answer]:
+    def ask(self, request: Request, *, as_good: ResultCode = ResultCode.OK) -> Iterator[Frame | Answer]:
         """Ask something of the device; the frames that come until it has answered, and the answer.
+
+        A device that is busy is asked again.
+
+        Parameters
+        ----------
+        as_good
+            A code that is as good as ok.
 
         Raises
         ------
         BridgeError
             If it refuses, or does not answer.
         """
+        for _ in range(ATTEMPTS):
+            answer = yield from self._ask(request)
+            code = None if answer.result is None else answer.result.code
+            if code in (ResultCode.OK, as_good):
+                yield answer
+                return
+            if code != ResultCode.BUSY:
+                break
+            yield from (one for one in self.listen(time.monotonic() + ANSWER_S) if isinstance(one, Frame))
+        raise BridgeError(f"{self._port.name}: {request.TYPE.name}: {answer.said}")
+
+    def _ask(self, request: Request) -> Generator[Frame, None, Answer]:
         number = self.session.request(request, time.monotonic())
         for happening in self.listen(math.inf):
             if isinstance(happening, Answer) and happening.number == number:
-                if not happening.granted:
-                    raise BridgeError(f"{self._port.name}: {request.TYPE.name}: {happening.said}")
-                yield happening
-                return
+                return happening
             if isinstance(happening, Frame):
                 yield happening
         raise BridgeError(f"{self._port.name}: ends before an answer to {request.TYPE.name}")

@@ -22,6 +22,7 @@ from hydroear_bridge.frames import (
     RecordingState,
     RecRead,
     Result,
+    ResultCode,
 )
 from hydroear_bridge.link import BadFrame
 from hydroear_bridge.recorder import Recorder
@@ -116,8 +117,9 @@ def fetch(
 
 
 def erase(conversation: Conversation, entry: Recording) -> None:
-    """Have the device forget a recording that is here."""
-    for _ in conversation.ask(RecErase(recording=entry.recording, crc32=entry.crc32)):
+    """Have the device forget a recording that is here; :class:`BridgeError` if it refuses."""
+    # Asked again because its answer was lost, it has none to forget any more.
+    for _ in conversation.ask(RecErase(recording=entry.recording, crc32=entry.crc32), as_good=ResultCode.NOT_FOUND):
         pass
 
 

@@ -525,6 +525,8 @@ def first_vectors():
     yield "bad_audio_count", "AUDIO that claims two samples and holds one", bad, header(0x10) + short
     yield "bad_audio_format", "AUDIO of format 9", bad, header(0x10) + audio(0, 1, 1, 9, 1, 0, 0, b"\1\1")
     yield "bad_audio_rate", "AUDIO of rate 0", bad, header(0x10) + audio(0, 0, 1, 1, 1, 0, 0, b"\1\1")
+    yield "bad_audio_empty", "AUDIO of no samples", bad, header(0x10) + audio(0, 1, 0, 1, 1, 0, 0, b"")
+    yield "bad_audio_channels", "AUDIO of no channels", bad, header(0x10) + audio(0, 1, 1, 1, 0, 0, 0, b"")
     yield "bad_hello_item", "HELLO that ends within an item", bad, header(1) + fields + b"\x02\x09pipe ear"
     yield "bad_short_header", "A header of 15 bytes", bad, header(1)[:15]
 

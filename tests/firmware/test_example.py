@@ -31,6 +31,7 @@ from hydroear_bridge.frames import (
     Stop,
     Time,
 )
+from hydroear_bridge.link import encode
 from hydroear_bridge.sniff import Summary, events
 from microcontroller import SENSOR, SET_LEAK, Conversation, Microcontroller, SimulatedPipe, leaking
 
@@ -199,6 +200,20 @@ def test_status_has_the_level_of_the_samples_it_sent(device: Conversation) -> No
     assert sensor.peak == max(abs(sample) for sample in sent) << 16
     rms = np.sqrt(np.mean(np.square(sent, dtype=np.float64)))
     assert sensor.rms / 2**31 == pytest.approx(rms / 2**15, rel=1e-3)
+
+
+def test_what_it_must_understand_and_does_not_is_not_done(device: Conversation) -> None:
+    device.ask(START, SENSOR)
+    stop = Frame(sequence=70, device_time_us=0, stream=SENSOR, flags=0x40, body=Stop())
+    device._line.sendall(encode(stop))
+    result = device.next_of(Result).body
+    assert result == Result(request_sequence=70, request_type=Stop.TYPE, code=ResultCode.UNKNOWN)
+    assert isinstance(device.next_of(Audio).body, Audio)
+
+
+def test_a_gain_beyond_all_is_the_nearest(device: Conversation) -> None:
+    for value, nearest in ((2**31 - 1, 1204), (-(2**31), 0)):
+        assert device.ask(Set(parameter=Parameter.GAIN_CENTIDB, value=value), SENSOR).value == nearest
 
 
 def test_damage_on_the_way_to_it_does_no_harm(device: Conversation) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydroear_bridge.account import Account, FramesLost, Restart, SamplesLost, Stale
@@ -29,6 +29,7 @@ def told(*frames: Frame) -> list[object]:
     return [entry for frame in frames for entry in account.receive(frame)]
 
 
+@settings(deadline=None)
 @given(
     loss=st.floats(0, 0.6),
     corrupt=st.floats(0, 0.4),

@@ -60,6 +60,53 @@ def test_time_never_goes_back():
     assert all(after >= before for before, after in pairwise(told))
 
 
+def test_a_later_time_is_never_given_as_earlier_than_one_that_was_given():
+    clock = DeviceClock()
+    clock.learn(Exchange(10.0, 1_000_000, 1_000_100, 10.1))
+    told_s = clock.time_s(1_500_000)
+    clock.learn(Exchange(10.5, 1_500_000, 1_500_100, 10.501))  # it was much earlier than had been thought
+    assert clock.time_s(1_500_010) >= told_s
+
+
+def test_an_earlier_time_is_never_given_as_later_than_one_that_was_given():
+    clock = DeviceClock()
+    clock.learn(Exchange(10.0, 1_000_000, 1_000_100, 10.1))
+    later_s = clock.time_s(2_000_000)
+    clock.learn(Exchange(10.56, 1_500_000, 1_500_100, 10.561))  # it was much later than had been thought
+    assert clock.time_s(1_999_990) <= later_s
+
+
+def test_between_exchanges_the_rate_is_reckoned_with():
+    clock = DeviceClock()
+    for exchange in exchanges(120.0, ppm=100.0, jitter_s=1e-3, rng=np.random.default_rng(5)):
+        clock.learn(exchange)
+    later_s = 221.0
+    assert clock.time_s(round(1e6 * later_s * (1.0 + 100e-6))) == pytest.approx(BOOT_S + later_s, abs=2e-3)
+
+
+def test_a_rate_is_not_believed_that_no_crystal_has():
+    errors_s = []
+    for seed in range(100):
+        clock = DeviceClock()
+        for exchange in exchanges(1.2, ppm=0.0, jitter_s=10e-3, rng=np.random.default_rng(seed)):
+            clock.learn(exchange)
+        errors_s.append(clock.time_s(22_000_000) - (BOOT_S + 22.0))
+    assert np.median(np.abs(errors_s)) < 0.005
+
+
+def test_a_rate_that_has_changed_is_learned_and_the_old_one_forgotten():
+    clock = DeviceClock()
+    rng = np.random.default_rng(6)
+    for exchange in exchanges(1200.0, ppm=-20.0, jitter_s=1e-3, rng=rng, every_s=5.0):
+        clock.learn(exchange)
+    change_s, offset_us = 1201.0, 1201e6 * (1.0 - 20e-6) - 1201e6 * (1.0 + 30e-6)
+    for exchange in exchanges(1600.0, ppm=30.0, jitter_s=1e-3, rng=rng, every_s=5.0):
+        if exchange.asked_s > BOOT_S + change_s:
+            stamps = (round(exchange.received_us + offset_us), round(exchange.answered_us + offset_us))
+            clock.learn(Exchange(exchange.asked_s, *stamps, exchange.heard_s))
+    assert clock.ppm == pytest.approx(30.0, abs=2.0)
+
+
 def test_it_does_not_know_the_time_before_the_first_exchange():
     clock = DeviceClock()
     assert clock.time_s(0) is None

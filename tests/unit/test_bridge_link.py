@@ -9,7 +9,7 @@ import sys
 import zlib
 
 from cobs import cobs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzzing import fuzz
@@ -158,6 +158,7 @@ FRAMES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(FRAMES)
 def test_every_frame_survives_the_wire(frame: Frame) -> None:
     wire = encode(frame)
@@ -202,6 +203,7 @@ def test_damage_costs_only_the_frames_it_touches(frames: list[Frame], garbage: b
     assert all(frame in frames for frame in arrived)
 
 
+@settings(deadline=None)
 @given(FRAMES, st.data())
 def test_a_frame_with_a_wrong_checksum_is_never_given(frame: Frame, data: st.DataObject) -> None:
     plain = frame.to_bytes()
@@ -247,6 +249,11 @@ def test_the_half_frame_in_which_listening_began_is_not_called_bad() -> None:
     assert isinstance(frame, Frame)
     assert isinstance(bad, BadFrame)
     assert (bad.offset, bad.size) == (2 * len(wire) - 9, len(wire) - 10)
+
+
+def test_nothing_between_delimiters_is_no_fault() -> None:
+    frame = Frame(sequence=1, device_time_us=0, body=Hello(boot_id=1))
+    assert Decoder().receive(b"\0\0\0" + encode(frame) + b"\0\0" + encode(frame) + b"\0") == [frame, frame]
 
 
 def test_a_line_without_delimiters_takes_no_memory_and_is_told() -> None:

@@ -27,6 +27,7 @@ from hydroear_bridge.frames import (
     RecList,
     RecRead,
     ResetCause,
+    Result,
     ResultCode,
     SampleFormat,
     Selftest,
@@ -288,6 +289,80 @@ def test_a_stream_that_was_stopped_before_it_was_granted_is_not_asked_for_any_mo
     assert [type(body) for body in repeated if not isinstance(body, Time)] == [Stop]
 
 
+def asked(data: bytes, kind: type) -> list[Frame]:
+    """The requests of a kind in what a session sends."""
+    return [one for one in Decoder().receive(data) if isinstance(one, Frame) and isinstance(one.body, kind)]
+
+
+def test_an_answer_to_an_earlier_attempt_is_an_answer() -> None:
+    session = Session(0.0)
+    number = session.request(Stop(), 0.0, stream=1)
+    (first,) = asked(session.outgoing(), Stop)
+    session.tick(1.5)
+    assert len(asked(session.outgoing(), Stop)) == 1
+    result = Result(request_sequence=first.sequence, request_type=Stop.TYPE)
+    (answer,) = session.receive(DELIMITER + encode(Frame(sequence=0, device_time_us=0, stream=1, body=result)), 1.6)
+    assert isinstance(answer, Answer)
+    assert (answer.number, answer.granted) == (number, True)
+    session.tick(10.0)
+    assert session.outgoing() == b""
+
+
+@pytest.mark.parametrize(("request_", "patience_s"), [(Stop(), 1.0), (Selftest(), 11.0)])
+def test_a_self_test_is_given_the_time_that_it_takes(request_: Request, patience_s: float) -> None:
+    session = Session(0.0)
+    session.request(request_, 0.0)
+    session.outgoing()
+    session.tick(patience_s - 0.1)
+    assert not asked(session.outgoing(), type(request_))
+    session.tick(patience_s + 0.1)
+    assert len(asked(session.outgoing(), type(request_))) == 1
+
+
+def test_bytes_that_come_are_not_asked_for_again_and_an_answer_that_does_not_come_is() -> None:
+    session, now_s = Session(0.0), 0.0
+    session.request(RecRead(recording=1), now_s)
+    session.outgoing()
+    for sequence in range(20):
+        now_s += 0.9
+        piece = RecData(recording=1, offset=sequence, data=b"x")
+        session.receive(DELIMITER + encode(Frame(sequence=sequence, device_time_us=0, body=piece)), now_s)
+        session.tick(now_s)
+        assert not asked(session.outgoing(), RecRead)
+    session.tick(now_s + 1.1)
+    assert len(asked(session.outgoing(), RecRead)) == 1
+
+
+def test_the_time_that_another_receiver_was_told_is_not_learned_from() -> None:
+    session = Session(1000.0)
+    # By the clock of one that booted later, and of one that did before.
+    for sequence, asked_s in enumerate((5.0, 1001.5)):
+        told = Time(receiver_sent_us=round(1e6 * asked_s), device_received_us=10, device_sent_us=20)
+        session.receive(DELIMITER + encode(Frame(sequence=sequence, device_time_us=20, body=told)), 1001.0)
+    assert session.clock.time_s(20) is None
+
+
+def test_the_time_is_asked_for_often_until_the_clock_has_settled_and_seldom_from_then_on() -> None:
+    world = World()
+    world.listens = False
+    world.boot()
+    world.run(65.0, step_s=0.05)
+    before = len(bodies(world.told, Time))
+    assert 110 <= before <= 125
+    world.run(30.0, step_s=0.05)
+    assert len(bodies(world.told, Time)) - before in (5, 6, 7)
+
+
+def test_events_of_another_boot_are_others_though_they_have_the_same_numbers() -> None:
+    world = World()
+    for _ in range(2):
+        world.boot()
+        world.run(0.5)
+        world.say(world.device.happen(EventCode.TAMPER, world.now_s))
+        (event,) = bodies(world.run(0.5), Event)
+        assert event.number == 0
+
+
 def test_a_boot_ends_what_was_asked_before_it() -> None:
     world = World()
     world.listens = False
@@ -391,8 +466,12 @@ def test_a_link_that_was_cut_goes_on_where_the_device_is() -> None:
         world.now_s += 0.02
         world.device.send(world.now_s)
     world.session.receive(b"\x03half a frame", world.now_s)
+    world.session.request(Stop(), world.now_s, stream=9)
     world.session.reconnect(world.now_s)
+    assert world.session.outgoing() == DELIMITER  # and nothing that was meant for the line as it was
     told = world.run(3.0)
+    # Nobody knows what another receiver has asked of it meanwhile.
+    assert any(isinstance(one, Answer) and one.request == START and one.granted for one in told)
     (lost,) = [one for one in told if isinstance(one, SamplesLost)]
     assert (lost.first_index, lost.place) == (heard, "link")
     assert lost.count == audio(told)[0].sample_index - heard == 40 * 160

@@ -433,7 +433,7 @@ static void set_gain(int32_t centidb)
 {
     uint8_t nearest = 0U;
     for (uint8_t i = 1U; i < GAINS; i++) {
-        if ((2 * centidb) >= (gains_centidb[i - 1U] + gains_centidb[i])) {
+        if ((2 * (int64_t)centidb) >= (gains_centidb[i - 1U] + gains_centidb[i])) {
             nearest = i;
         }
     }
@@ -546,12 +546,14 @@ static uint8_t grant_recordings(const hb_frame *frame, int64_t *value)
 static uint8_t grant(const hb_frame *frame, int64_t *value)
 {
     const uint8_t stream = frame->header.stream;
+    /* Under a flag that it does not know no request is known either. */
+    const uint8_t type = ((frame->header.flags & HB_MUST_UNDERSTAND) == 0U) ? frame->header.type : 0U;
     union {
         hb_start start;
         hb_set set;
     } asked;
     uint8_t code = HB_OK;
-    switch (frame->header.type) {
+    switch (type) {
     case HB_START:
         if (!hb_get_start(frame, &asked.start)) {
             code = HB_BAD_REQUEST;

@@ -1,4 +1,4 @@
-/* Whether the codec reads the payload of a frame, reading all there is in it. */
+/* Whether the codec takes a frame, reading all there is in its payload. */
 #ifndef ACCEPTS_H
 #define ACCEPTS_H
 
@@ -41,7 +41,7 @@ static bool accepts_hello(const hb_frame *frame)
     return true;
 }
 
-static bool accepts(const hb_frame *frame)
+static bool reads(const hb_frame *frame)
 {
     union {
         hb_time time;
@@ -60,9 +60,6 @@ static bool accepts(const hb_frame *frame)
     hb_sensor_status sensor;
     hb_recording recording;
 
-    if ((frame->header.flags & 0xF0U) != 0U) {
-        return true;
-    }
     switch (frame->header.type) {
     case HB_HELLO:
         return accepts_hello(frame);
@@ -116,6 +113,12 @@ static bool accepts(const hb_frame *frame)
     default:
         return true;
     }
+}
+
+/* Frames that must not be read are taken for their sequence. */
+static bool accepts(const hb_frame *frame)
+{
+    return ((frame->header.flags & HB_MUST_UNDERSTAND) != 0U) || reads(frame);
 }
 
 #endif
