@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
 from hydroear_bridge.frames import Audio, AudioFlags, Frame, Hello
 
 _SEQUENCES = 2**32
+EARLIER_BOOTS = 16
+"""Of so many a HELLO is known that comes late. A choice."""
 
 
 @dataclass(frozen=True)
 class Restart:
-    """The device booted; sequence and sample index count anew."""
+    """The device booted, or what was heard of it was wrong; sequence and sample index count anew."""
 
     boot_id: int
 
@@ -65,6 +68,11 @@ class Account:
 
     def __init__(self) -> None:
         self._boot_id: int | None = None
+        self._earlier_boots: deque[int] = deque(maxlen=EARLIER_BOOTS)
+        self._hello_us = 0
+        """Device time of the youngest HELLO of this boot."""
+        self._in_doubt = False
+        """Whether that one lay behind, and nothing that may be used has come since."""
         self._next_sequence: int | None = None
         self._frames_lost = 0
         self._marks: dict[int, _Mark] = {}
@@ -80,17 +88,27 @@ class Account:
         ahead = 0 if self._next_sequence is None else (frame.sequence - self._next_sequence) % _SEQUENCES
         behind = ahead >= _SEQUENCES // 2
 
-        if isinstance(frame.body, Hello) and frame.body.boot_id != self._boot_id:
-            if self._boot_id is not None or behind:
-                entries.append(Restart(frame.body.boot_id))
+        if isinstance(frame.body, Hello):
+            boot_id = frame.body.boot_id
+            if boot_id in self._earlier_boots:
+                return [Stale(frame.sequence)]
+            known, same = self._boot_id is not None, boot_id == self._boot_id
+            if (behind and self._is_mistaken(frame)) if same else (known or behind):
+                entries.append(Restart(boot_id))
                 self._marks.clear()
                 self._beginning = None
                 ahead, behind = 0, False
-            self._boot_id = frame.body.boot_id
-            if frame.sequence == 0:
-                self._beginning = _Mark(0, self._frames_lost)
+            if not same:
+                if self._boot_id is not None:
+                    self._earlier_boots.append(self._boot_id)
+                self._boot_id = boot_id
+                if frame.sequence == 0:
+                    self._beginning = _Mark(0, self._frames_lost)
         if behind:
             return [Stale(frame.sequence)]
+        self._in_doubt = False
+        if isinstance(frame.body, Hello):
+            self._hello_us = frame.device_time_us
 
         if ahead:
             entries.append(FramesLost((frame.sequence - ahead) % _SEQUENCES, ahead))
@@ -100,6 +118,17 @@ class Account:
         if isinstance(frame.body, Audio):
             entries += self._samples(frame.stream, frame.body, frame.sequence)
         return entries
+
+    def _is_mistaken(self, hello: Frame) -> bool:
+        """Whether a HELLO that lies behind is the second younger than all before, with no frame in between to be used.
+
+        What was further ahead then was none of this boot: a frame of an earlier one that came late.
+        """
+        if hello.device_time_us <= self._hello_us:
+            return False
+        self._hello_us = hello.device_time_us
+        before, self._in_doubt = self._in_doubt, True
+        return before
 
     def _samples(self, stream: int, audio: Audio, sequence: int) -> list[Entry]:
         mark = self._marks.get(stream, self._beginning) or _Mark(audio.sample_index, self._frames_lost)

@@ -11,9 +11,10 @@ from hydroear_bridge.conversation import Conversation
 from hydroear_bridge.errors import BridgeError, PortError
 from hydroear_bridge.frames import MUST_UNDERSTAND, Frame, FrameType, Hello, Uninterpreted
 from hydroear_bridge.ports import Port
-from hydroear_bridge.session import ANSWER_S, ATTEMPTS, Happening, Session
+from hydroear_bridge.session import ANSWER_S, Happening, Session
 
-PATIENCE_S = ATTEMPTS * ANSWER_S
+PATIENCE_S = 15.0
+"""So long an answer is asked for, also over a connection that comes and goes. A choice."""
 PRESENT_S = 10.0
 """A device says HELLO every 2 s, and an update is worth waiting for four that are lost. A choice."""
 REOPEN_S = 0.2

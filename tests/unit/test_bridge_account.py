@@ -20,8 +20,8 @@ def audio(sequence: int, index: int, *, stream: int = 1, flags: AudioFlags = Aud
     return Frame(sequence=sequence, device_time_us=0, stream=stream, body=body)
 
 
-def hello(sequence: int, boot_id: int) -> Frame:
-    return Frame(sequence=sequence, device_time_us=0, body=Hello(boot_id=boot_id))
+def hello(sequence: int, boot_id: int, *, at_us: int = 0) -> Frame:
+    return Frame(sequence=sequence, device_time_us=at_us, body=Hello(boot_id=boot_id))
 
 
 def told(*frames: Frame) -> list[object]:
@@ -106,6 +106,33 @@ def test_a_new_boot_resets_both_counts() -> None:
     assert told(hello(0, 7), audio(1, 0), audio(2, 10), hello(0, 8), audio(1, 0)) == [Restart(8)]
     assert told(hello(0, 7), audio(1, 0), hello(900, 8), audio(901, 5000)) == [Restart(8)]
     assert told(audio(500, 0), hello(0, 8), audio(1, 0)) == [Restart(8)]
+
+
+def test_a_hello_of_an_earlier_boot_that_comes_late_is_no_boot() -> None:
+    late = [hello(0, 7), audio(1, 0), hello(0, 8), audio(1, 0), hello(40, 7), audio(2, 10)]
+    assert told(*late) == [Restart(8), Stale(40)]
+
+
+def test_a_frame_of_an_earlier_boot_that_comes_late_makes_nobody_deaf() -> None:
+    """It looks like one far ahead, behind which all that follows lies."""
+    late = [hello(0, 7), audio(9000, 0), hello(0, 8), audio(1, 0), audio(9001, 90)]
+    deaf = [audio(2, 10), hello(3, 8, at_us=2), audio(4, 20), hello(5, 8, at_us=4), audio(6, 30), audio(7, 40)]
+    assert told(*late, *deaf) == [
+        FramesLost(1, 8999),
+        Restart(8),
+        FramesLost(2, 8999),
+        SamplesLost(1, 10, 80, "link"),
+        *(Stale(2), Stale(3), Stale(4)),
+        Restart(8),
+    ]
+
+
+def test_hellos_that_come_late_are_no_mistake() -> None:
+    frames = [hello(0, 7), audio(1, 0), hello(8, 7, at_us=8)]
+    late = [hello(2, 7, at_us=2), hello(4, 7, at_us=4), hello(8, 7, at_us=8), audio(9, 10)]
+    assert told(*frames, *late) == [FramesLost(2, 6), Stale(2), Stale(4), Stale(8)]
+    younger = [hello(6, 7, at_us=9), audio(9, 10), hello(7, 7, at_us=10), audio(10, 20)]
+    assert told(*frames, *younger) == [FramesLost(2, 6), Stale(6), Stale(7)]
 
 
 def test_what_was_lost_before_the_first_audio_counts_if_the_boot_was_heard() -> None:
