@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import threading
@@ -55,6 +56,12 @@ class Microcontroller:
     def __exit__(self, *_: object) -> None:
         self._emulator.kill()
         self._emulator.wait()
+
+    def hold_up(self, for_s: float) -> None:
+        """Let it do nothing for so long; its clock and its converter go on."""
+        self._emulator.send_signal(signal.SIGSTOP)
+        time.sleep(for_s)
+        self._emulator.send_signal(signal.SIGCONT)
 
     def connect(self) -> Conversation:
         """Be the receiver; the microcontroller boots when somebody is connected."""

@@ -52,6 +52,7 @@ from microcontroller import (
 
 LEAK = 60
 SECONDS = 5
+CONVERTER_S = 4096 / RATE_HZ  # what waits for longer is lost
 NIGHT_US = 1_735_693_200_000_000  # 2025-01-01T01:00:00Z
 DAY_US = 86_400_000_000
 MEMORY = 1 << 24
@@ -74,6 +75,11 @@ def finished(device: Conversation) -> Recording:
     while (last := device.recordings()[-1]).state != RecordingState.FINISHED:
         time.sleep(0.02)
     return last
+
+
+def lasts(entry: Recording, seconds: int) -> bool:
+    """To the end of the frame in which they were over; where samples were lost that is not where they were."""
+    return 0 <= entry.duration_ms - 1000 * seconds < 20
 
 
 def tell_time(device: Conversation, utc_us: int = NIGHT_US) -> int:
@@ -108,8 +114,12 @@ def test_a_recording_is_fetched_to_the_sample_over_a_line_that_is_cut_and_forgot
         with device.connect() as evening:
             booted_us = tell_time(evening)
             evening.ask(Set(parameter=SET_LEAK, value=LEAK), SENSOR)
-            entry = record(evening, SECONDS)
-        assert (entry.recording, entry.duration_ms) == (42, 1000 * SECONDS)
+            evening.ask(Set(parameter=SET_RECORDING_S, value=SECONDS))
+            wait_for(lambda: evening.recordings()[0].duration_ms > 0, "samples")
+            device.hold_up(2 * CONVERTER_S)
+            entry = finished(evening)
+        assert entry.recording == 42
+        assert lasts(entry, SECONDS)
 
         relay.cut_at = entry.size // 2
         assert main(upload) == 1
@@ -147,17 +157,19 @@ def is_idle(device: Microcontroller, entry: Recording) -> bool:
 
 
 def assert_is_the_pipe(data: bytes, entry: Recording) -> None:
-    """It holds the first seconds of the pipe; what an emulator that was held up lost is told."""
+    """It holds the first seconds of the pipe; what the microcontroller lost while it was held up is told."""
     assert (len(data), zlib.crc32(data)) == (entry.size, entry.crc32)
-    pipe, taken = SimulatedPipe(), 0
+    pipe, taken, lost = SimulatedPipe(), 0, 0
     for audio in audio_of(frames_of(data)):
         assert (audio.sample_index > taken) == (AudioFlags.GAP in audio.flags)
         assert AudioFlags.TIME_VALID in audio.flags
         for _ in range(audio.sample_index - taken):
             pipe.parts()
+            lost += 1
         assert samples(audio) == [leaking(pipe.parts(), LEAK) for _ in range(audio.count)]
         taken = audio.end_index
-    assert taken == SECONDS * RATE_HZ
+    assert taken * 1000 // RATE_HZ == entry.duration_ms
+    assert lost > 0
 
 
 def assert_is_told(folder: Path, data: bytes, entry: Recording, booted_us: int) -> None:
@@ -167,7 +179,7 @@ def assert_is_told(folder: Path, data: bytes, entry: Recording, booted_us: int) 
     assert entry.start_utc_us == began_us(data, booted_us)
     assert datetime.fromisoformat(told["began"]).timestamp() == pytest.approx(1e-6 * entry.start_utc_us, abs=0.001)
     sound, _ = soundfile.read(folder / told["file"], dtype="int16")
-    expected = np.zeros(SECONDS * RATE_HZ, np.int16)
+    expected = np.zeros(audio_of(frames_of(data))[-1].end_index, np.int16)
     for audio in audio_of(frames_of(data)):
         expected[audio.sample_index : audio.end_index] = samples(audio)
     np.testing.assert_array_equal(sound, expected)
@@ -265,7 +277,7 @@ def test_it_records_and_streams_the_same_samples(device: Conversation) -> None:
     assert len(offsets) == 1, "each counts for itself"
     assert offsets.pop() > 0
     assert audio_of(recorded)[0].sample_index == 0
-    assert audio_of(recorded)[-1].end_index == 2 * RATE_HZ
+    assert 0 <= audio_of(recorded)[-1].end_index - 2 * RATE_HZ < 320
 
 
 def test_it_says_when_it_recorded_as_soon_as_it_knows(device: Conversation) -> None:
@@ -278,7 +290,8 @@ def test_it_says_when_it_recorded_as_soon_as_it_knows(device: Conversation) -> N
 def test_a_recording_is_made_longer_and_ended(device: Conversation) -> None:
     device.ask(Set(parameter=SET_RECORDING_S, value=1))
     entry = record(device, 2)
-    assert (entry.recording, entry.duration_ms) == (1, 2000)
+    assert entry.recording == 1
+    assert lasts(entry, 2)
     assert device.ask(Set(parameter=SET_RECORDING_S, value=1000)).code == ResultCode.OK
     while device.recordings()[-1].duration_ms < 200:
         time.sleep(0.02)
