@@ -12,11 +12,10 @@ from hydroear_bridge.account import Restart, SamplesLost
 from hydroear_bridge.disk import writing
 from hydroear_bridge.errors import BridgeError
 from hydroear_bridge.frames import Audio, AudioFlags, Frame, Hello, SampleFormat
+from hydroear_bridge.mark import Mark
 from hydroear_bridge.session import Happening
 from hydroear_bridge.wav import MAX_DATA, WavFile
 
-STOPPED_S, STOPPED_SHARE = 0.05, 1e-3
-"""Device time without samples is a stop if it is beyond this and this share of it: no crystal is off by more."""
 _ZEROS = 65536
 
 
@@ -99,7 +98,7 @@ class Recorder:
         self._hello: Hello | None = None
         self._wav: WavFile | None = None
         self._form: tuple[int, SampleFormat, int] | None = None
-        self._mark: tuple[int, float] = (0, 0.0)
+        self._mark: Mark | None = None
         self.done: list[Recording] = []
         self._lost: list[SamplesLost] = []
 
@@ -124,7 +123,7 @@ class Recorder:
             case Frame(body=Hello() as hello):
                 self._hello = hello
             case Frame(body=Audio() as audio, stream=self._stream):
-                self._hear(audio, 1e-6 * happening.device_time_us, utc_s)
+                self._hear(audio, happening.device_time_us, utc_s)
 
     def discard(self) -> None:
         """Remove all files, which could not be written."""
@@ -151,12 +150,10 @@ class Recorder:
         """Samples in all files, of each channel."""
         return sum(recording.samples for recording in self.done)
 
-    def _hear(self, audio: Audio, device_s: float, utc_s: float | None) -> None:
+    def _hear(self, audio: Audio, device_us: int, utc_s: float | None) -> None:
         form = (audio.rate_millihz, audio.sample_format, audio.channels)
         step = audio.channels * audio.sample_format.width
-        index, due_s = self._mark
-        passed_s = device_s - due_s
-        stopped = passed_s - (audio.sample_index - index) / audio.rate_hz > STOPPED_S + STOPPED_SHARE * passed_s
+        stopped = self._mark is not None and self._mark.stopped_s(audio, device_us) > 0.0
         missing = sum(lost.count for lost in self._lost)
         too_long = self._wav is not None and self._wav.size + step * missing + len(audio.data) > MAX_DATA
         if self._wav is None or form != self._form or stopped or too_long:
@@ -164,7 +161,7 @@ class Recorder:
             self._form = form
             self._open(audio, utc_s)
         assert self._wav is not None
-        self._mark = (audio.end_index, device_s + audio.count / audio.rate_hz)
+        self._mark = Mark.behind(audio, device_us)
         recording = self.done[-1]
         for lost in self._lost:
             recording.gaps.append(Gap(recording.samples, lost.count, lost.place))

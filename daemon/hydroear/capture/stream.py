@@ -5,8 +5,6 @@ Without I/O, and without a clock of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hydroear.audio import Samples, Scale
@@ -16,31 +14,23 @@ from hydroear.errors import CaptureError
 from hydroear_bridge.account import SamplesLost
 from hydroear_bridge.clock import DeviceClock
 from hydroear_bridge.frames import Audio, Hello, SampleFormat, Sensor, SensorUnit, Start
+from hydroear_bridge.mark import Mark
 
 START_S = 20.0
 """Patience with a device that speaks but sends no samples."""
-STOPPED_S, STOPPED_SHARE = 0.05, 1e-3
-"""Device time without samples is a stop if it is beyond this and this share of it: no crystal is off by more."""
 LOSS_REASONS = {
     "device": "lost on the device",
     "link": "lost on the way",
     "unknown": "lost on the device and on the way",
 }
 """By the place at which the account says that samples were lost."""
+STOPPED = "the device was stopped"
 _UNITS: dict[int, str] = {
     SensorUnit.PASCAL: "Pa",
     SensorUnit.METRE_PER_SECOND_SQUARED: "m/s²",
     SensorUnit.METRE_PER_SECOND: "m/s",
     SensorUnit.VOLT: "V",
 }
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """Where a stream stands: index and device time of its next sample."""
-
-    index: int
-    device_us: float
 
 
 class Stream:
@@ -68,7 +58,7 @@ class Stream:
         self._told: list[supervised.Frame | CaptureError] = []
         self._failing = self._booted = False
         self._heard_s = 0.0
-        self._mark: _Mark | None = None
+        self._mark: Mark | None = None
         self._lost, self._loss, self._on_device = 0, "", False
 
     @property
@@ -136,13 +126,9 @@ class Stream:
             self.fail(f"sends {audio.channels} channel(s) at {audio.rate_hz:g} Hz", fix=fix)
             return
         self._heard_s = now_s
-        mark, self._mark = self._mark, _Mark(audio.end_index, device_us + 1e6 * audio.count / rate_hz)
-        if mark is not None:
-            # Its index stands still while it is stopped, and its clock does not.
-            passed_s = 1e-6 * (device_us - mark.device_us)
-            stopped_s = passed_s - (audio.sample_index - mark.index) / rate_hz
-            if stopped_s > STOPPED_S + STOPPED_SHARE * passed_s:
-                self._lose(round(stopped_s * rate_hz), "the device was stopped")
+        mark, self._mark = self._mark, Mark.behind(audio, device_us)
+        if mark is not None and (stopped_s := mark.stopped_s(audio, device_us)):
+            self._lose(round(stopped_s * rate_hz), STOPPED)
         samples = at_gain(audio.samples(), audio, self._settings.gain_db)
         if not np.isfinite(samples).all():
             self._lose(audio.count, "samples that are not numbers")
