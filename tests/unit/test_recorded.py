@@ -25,6 +25,7 @@ class Memory:
     def __init__(self) -> None:
         self.wires: list[bytes] = [DELIMITER]
         self._sequence = self._index = 0
+        self._began_us = 5_000_000
 
     def boot(self, boot_id: int) -> None:
         self._sequence = self._index = 0
@@ -33,6 +34,10 @@ class Memory:
     def say(self, body: Body, *, stream: int = 0, device_us: int = 0) -> None:
         self.wires.append(encode(Frame(sequence=self._sequence, device_time_us=device_us, stream=stream, body=body)))
         self._sequence += 1
+
+    def stop(self, seconds: float) -> None:
+        """Take no samples for so long."""
+        self._began_us += round(1e6 * seconds)
 
     def record(
         self,
@@ -56,7 +61,7 @@ class Memory:
                 channels=channels,
                 gain_centidb=100 * gain,
             )
-            self.say(audio, stream=stream, device_us=5_000_000 + round(1e6 * self._index / rate_hz))
+            self.say(audio, stream=stream, device_us=self._began_us + round(1e6 * self._index / rate_hz))
             self._index += FRAME
 
     def parts(self, size: int = 1000) -> Iterator[bytes]:
@@ -145,6 +150,31 @@ def test_a_boot_within_is_a_loss_of_unknown_length() -> None:
     assert isinstance(second, Run)
     assert loss == Loss(3 * FRAME, 1, "the device started anew while it recorded")
     np.testing.assert_array_equal(first.samples, second.samples)
+
+
+def test_a_stop_within_is_a_loss_of_its_length() -> None:
+    memory = Memory()
+    memory.boot(1)
+    memory.record(3)
+    memory.stop(1.5)
+    memory.record(2, lose=77)
+    (first, *losses, second) = heard(memory)
+    assert isinstance(first, Run)
+    assert isinstance(second, Run)
+    assert losses == [
+        Loss(3 * FRAME, 77, "lost on the device"),
+        Loss(3 * FRAME + 77, 24_000, "the device was stopped"),
+    ]
+    assert (len(first.samples), len(second.samples)) == (3 * FRAME, 2 * FRAME)
+
+
+def test_times_that_are_a_little_off_are_no_stop() -> None:
+    memory = Memory()
+    memory.boot(1)
+    for _ in range(50):
+        memory.record(1)
+        memory.stop(0.02)
+    assert all(isinstance(piece, Run) for piece in heard(memory))
 
 
 def test_other_sensors_are_left_out_and_other_frames_come_with_their_place() -> None:

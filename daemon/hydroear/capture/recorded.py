@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydroear.audio import Samples, channels_of
-from hydroear.capture.stream import LOSS_REASONS, at_gain
+from hydroear.capture.stream import LOSS_REASONS, STOPPED, at_gain
 from hydroear.config import schema
 from hydroear.errors import CaptureError
 from hydroear_bridge.account import Restart, SamplesLost
 from hydroear_bridge.frames import Audio, Frame, Hello
+from hydroear_bridge.mark import Mark
 from hydroear_bridge.sniff import Summary, events
 
 RUN_S = 2.0
@@ -104,6 +105,7 @@ def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run 
     streams: set[int] = set()
     place = held = 0
     lost: list[tuple[int, str]] = []
+    mark: Mark | None = None
 
     def flush() -> Iterator[Run | Loss]:
         nonlocal place, held
@@ -121,9 +123,14 @@ def hear(parts: Iterable[bytes], settings: schema.LoggerSource) -> Iterator[Run 
         match event:
             case SamplesLost(stream=stream) if stream == settings.sensor:
                 lost.append((event.count, LOSS_REASONS[event.place]))
-            case Restart() if place or held:
-                lost.append((1, "the device started anew while it recorded"))
+            case Restart():
+                mark = None
+                if place or held:
+                    lost.append((1, "the device started anew while it recorded"))
             case Frame(body=Audio() as audio, stream=stream) if stream == settings.sensor:
+                if mark is not None and (stopped_s := mark.stopped_s(audio, event.device_time_us)):
+                    lost.append((round(stopped_s * settings.rate_hz), STOPPED))
+                mark = Mark.behind(audio, event.device_time_us)
                 if lost:
                     yield from flush()
                 samples = _samples(audio, settings)
