@@ -57,7 +57,7 @@ from hydroear_bridge.simulator import (
     tape,
 )
 from hydroear_bridge.sniff import Summary, as_json, describe, events
-from hydroear_bridge.upload import Contents, erase, fetch, listed, write_wav
+from hydroear_bridge.upload import Contents, erase, fetch, file_name, listed, write_wav
 
 if TYPE_CHECKING:
     from hydroear_bridge.smp_server import SmpServer
@@ -267,7 +267,7 @@ def _upload(args: argparse.Namespace) -> int:
             raise BridgeError(f"{args.port}: keeps no recordings")
         entries = listed(conversation)
         for entry in entries:
-            path = args.out / f"{hello.uid.hex() or 'device'}-{entry.recording}.bin"
+            path = args.out / file_name(hello, entry)
             bar = tqdm(total=entry.size, unit="B", unit_scale=True, miniters=1, desc=path.stem, disable=args.quiet)
             with bar as progress:
                 fetch(conversation, entry, path, progress.update)

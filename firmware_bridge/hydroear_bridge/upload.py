@@ -55,6 +55,11 @@ def listed(conversation: Conversation) -> list[Recording]:
     raise BridgeError(f"only {len(found)} entries of the list of recordings arrive; look at the line with: record")
 
 
+def file_name(hello: Hello, entry: Recording) -> str:
+    """What the file of a recording is called: by its device, and its number there."""
+    return f"{hello.uid.hex() or 'device'}-{entry.recording}.bin"
+
+
 def fetch(
     conversation: Conversation,
     entry: Recording,
@@ -123,6 +128,13 @@ def erase(conversation: Conversation, entry: Recording) -> None:
         pass
 
 
+def chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, piece by piece."""
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            yield data
+
+
 @dataclass(frozen=True)
 class Contents:
     """What is in a recording.
@@ -156,7 +168,7 @@ def write_wav(path: Path, entry: Recording) -> Contents:
     booted_s: float | None = None
     bad_frames = samples = 0
     try:
-        for happening in (one for data in _chunks(path) for one in session.receive(data, 0.0)):
+        for happening in (one for data in chunks(path) for one in session.receive(data, 0.0)):
             utc_s = None
             match happening:
                 case BadFrame():
@@ -196,12 +208,6 @@ def _stream(happening: Happening) -> int | None:
 
 def _is_right(path: Path, entry: Recording) -> bool:
     crc32 = size = 0
-    for data in _chunks(path):
+    for data in chunks(path):
         crc32, size = zlib.crc32(data, crc32), size + len(data)
     return (size, crc32) == (entry.size, entry.crc32)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            yield data

@@ -25,7 +25,7 @@ from hydroear_bridge.conversation import Conversation
 from hydroear_bridge.errors import DamagedError, PortError
 from hydroear_bridge.frames import Capabilities, Frame, Hello, Recording, Time
 from hydroear_bridge.ports import Port, open_port
-from hydroear_bridge.upload import erase, fetch, listed
+from hydroear_bridge.upload import chunks, erase, fetch, file_name, listed
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ ROOM = 1.05
 """So many times its size must be free for a recording. A choice."""
 TELL_S = 5.0
 """A logger that does not answer is told the time for no longer. A choice."""
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ class Collector:
 
     def _fetch(self, conversation: Conversation, hello: Hello, entry: Recording) -> Fetched:
         device = hello.uid.hex()
-        path = self._folder / f"{device or 'device'}-{entry.recording}.bin"
+        path = self._folder / file_name(hello, entry)
         if not path.exists() and shutil.disk_usage(self._folder).free < ROOM * entry.size:
             raise CaptureError(
                 f"no room for recording {entry.recording} of {1e-6 * entry.size:.1f} MB",
@@ -331,13 +330,6 @@ def _tell_time(conversation: Conversation, hello: Hello) -> None:
     answers = (one for one in said if isinstance(one, Frame) and isinstance(one.body, Time))
     for _ in islice(answers, 2):  # by the first its clock becomes known, so that the next question can tell
         pass
-
-
-def chunks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, piece by piece."""
-    with path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            yield data
 
 
 def _utc_s() -> float | None:
