@@ -192,7 +192,7 @@ def test_a_recording_of_unknown_time_is_placed_by_the_clock_of_the_device(tmp_pa
 def test_an_empty_logger_is_told_the_time_by_which_it_dates_what_it_records_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hydroear.capture.collector.clock_quality", lambda: "synchronised")
+    monkeypatch.setattr("hydroear.health.clock.clock_quality", lambda: "synchronised")
     with Bench(endpoint("tcp", tmp_path)) as bench:
         source = LoggerSource(schema.LoggerSource(type="logger", port=bench.endpoint.name), tmp_path / "recordings")
         wait_for(lambda: (piece := source.read()) is not None and piece.utc_s is not None, "a visit")

@@ -19,7 +19,7 @@ from hydroear.capture.recorded import Beginning, beginning
 from hydroear.codes import Code, coded
 from hydroear.config import schema
 from hydroear.errors import CaptureError, UsageError
-from hydroear.health.clock import clock_quality
+from hydroear.health.clock import trusted_utc_s
 from hydroear_bridge import BridgeError
 from hydroear_bridge.conversation import Conversation
 from hydroear_bridge.errors import DamagedError, PortError
@@ -127,9 +127,9 @@ class Collector:
 
     def waited_s(self) -> float:
         """For how long a recording has been waited for, over restarts of the unit; 0 where the clock cannot tell."""
-        if clock_quality() != "synchronised":
+        now_s = trusted_utc_s()
+        if now_s is None:
             return 0.0
-        now_s = time.time()
         with suppress(OSError):  # the next start waits anew then
             self._heard.wait_from(now_s)
         return max(0.0, now_s - (self._heard.last_utc_s or now_s))
@@ -203,7 +203,7 @@ class Collector:
             try:
                 if self._closed.is_set():
                     return None
-                return self._empty(Conversation(port, utc_s=_utc_s))
+                return self._empty(Conversation(port, utc_s=trusted_utc_s))
             finally:
                 self._port = None
 
@@ -305,7 +305,7 @@ def take_inventory(settings: schema.LoggerSource) -> Inventory:
     """
     try:
         with open_port(settings.port, baud=settings.baud) as port:
-            conversation = Conversation(port, utc_s=_utc_s)
+            conversation = Conversation(port, utc_s=trusted_utc_s)
             hello = _greet(conversation, settings)
             there = listed(conversation)
     except BridgeError as error:
@@ -324,13 +324,9 @@ def _greet(conversation: Conversation, settings: schema.LoggerSource) -> Hello:
 
 def _tell_time(conversation: Conversation, hello: Hello) -> None:
     """Stay until the logger knows the time, by which it dates what it records next."""
-    if Capabilities.TIME not in hello.capabilities or _utc_s() is None:
+    if Capabilities.TIME not in hello.capabilities or trusted_utc_s() is None:
         return
     said = conversation.listen(time.monotonic() + TELL_S)
     answers = (one for one in said if isinstance(one, Frame) and isinstance(one.body, Time))
     for _ in islice(answers, 2):  # by the first its clock becomes known, so that the next question can tell
         pass
-
-
-def _utc_s() -> float | None:
-    return time.time() if clock_quality() == "synchronised" else None

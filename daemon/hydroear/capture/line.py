@@ -16,7 +16,7 @@ from hydroear.capture.stream import Stream
 from hydroear.capture.supervised import FeedEnd, Frame
 from hydroear.errors import CaptureError
 from hydroear.health.alarm import DeviceNews
-from hydroear.health.clock import clock_quality
+from hydroear.health.clock import trusted_utc_s
 from hydroear.health.device import DeviceHealth
 from hydroear_bridge import BridgeError
 from hydroear_bridge.errors import PortEndError, PortError
@@ -162,7 +162,7 @@ class Line:
                 now_s = time.monotonic()
                 device.receive(data, now_s)
                 if now_s >= device.due_s and not port.is_file:
-                    device.tick(now_s, time.time() if clock_quality() == "synchronised" else None)
+                    device.tick(now_s, trusted_utc_s())
                 self._hand_out()
                 if device.failure is not None:
                     raise device.failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from functools import cache
 from typing import Literal
 
@@ -26,6 +27,11 @@ class _Timex(ctypes.Structure):
 def clock_quality() -> Clock:
     """Whether the kernel holds the clock to be synchronised (adjtimex(2): its state is TIME_ERROR where it is not)."""
     return _ask()[0]
+
+
+def trusted_utc_s() -> float | None:
+    """Seconds since 1970-01-01T00:00:00Z; None where the clock is not known to be synchronised."""
+    return time.time() if clock_quality() == "synchronised" else None
 
 
 def clock_error_s() -> float | None:
