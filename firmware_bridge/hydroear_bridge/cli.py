@@ -421,7 +421,7 @@ def _listen(conversation: Conversation, recorder: Recorder, args: argparse.Names
 
 
 def _start(hello: Hello, args: argparse.Namespace) -> Start:
-    sensor = next((one for one in hello.sensors if one.stream == args.stream), None)
+    sensor = hello.sensor(args.stream)
     if sensor is None and hello.sensors:
         there = ", ".join(str(one.stream) for one in hello.sensors)
         raise UsageError(f"{args.port}: has no stream {args.stream}; there is {there}")

@@ -213,7 +213,7 @@ def iso(utc_s: float) -> str:
 
 
 def _device(hello: Hello, stream: int) -> dict[str, object]:
-    sensor = next((one for one in hello.sensors if one.stream == stream), None)
+    sensor = hello.sensor(stream)
     return {
         "boot_id": hello.boot_id,
         "uid": hello.uid.hex(),

@@ -174,8 +174,8 @@ class LoggerSource:
         match frame.body:
             case Hello() as hello:
                 self._device = replace(self._device, model=hello.model, firmware=hello.firmware)
-                ours = (one for one in hello.sensors if one.stream == self._settings.sensor)
-                self._scale = next((scale_of(sensor, self._settings.gain_db) for sensor in ours), None)
+                ours = hello.sensor(self._settings.sensor)
+                self._scale = None if ours is None else scale_of(ours, self._settings.gain_db)
                 stream_s = (begin + told.at) / self.rate_hz
                 self._news.append(Alive(stream_s, hello.boot_id, hello.model, hello.uid.hex()))
             case Status() as status:

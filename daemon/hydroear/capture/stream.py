@@ -98,7 +98,7 @@ class Stream:
     def greet(self, hello: Hello) -> Start | None:
         """What to ask of a device for these samples; None if it cannot give them, which is told."""
         self._failing = False
-        sensor = next((one for one in hello.sensors if one.stream == self.number), None)
+        sensor = hello.sensor(self.number)
         if sensor is None and hello.sensors:
             self.fail("not there", expected=f"one of {', '.join(str(one.stream) for one in hello.sensors)}")
             return None

@@ -220,6 +220,10 @@ class Hello:
             check(f"length of {tag.name.lower()}", len(value), 0, 255)
         check("length of the payload", len(self.to_bytes()), 0, MAX_PAYLOAD)
 
+    def sensor(self, stream: int) -> Sensor | None:
+        """The sensor of a stream; None if it is not told of."""
+        return next((one for one in self.sensors if one.stream == stream), None)
+
     def _values(self) -> list[tuple[HelloItem, bytes]]:
         capabilities = self.capabilities.to_bytes(4, "little") if self.capabilities else b""
         return [
