@@ -116,6 +116,8 @@ class PipeSource(LiveSource):
 PORT_PATTERN = r"^(usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?|tcp://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):\d{1,5}|/.+)$"
 PORT_EXPECTED = "usb:VID:PID[:SERIAL], tcp://HOST:PORT or the path of a serial line or of captured bytes"
 BridgePort = Annotated[str, Field(pattern=PORT_PATTERN, json_schema_extra={"expected": PORT_EXPECTED})]
+Baud = Annotated[int, Field(ge=9600, le=4_000_000, description="bits a second of a UART")]
+SensorNumber = Annotated[int, Field(ge=1, le=255, description="which of its sensors to hear, by the stream's number")]
 
 
 class BridgeSource(LiveSource):
@@ -123,8 +125,8 @@ class BridgeSource(LiveSource):
 
     type: Literal["bridge"]
     port: Annotated[BridgePort, Field(description="where the microcontroller is found")]
-    baud: Annotated[int, Field(ge=9600, le=4_000_000, description="bits a second of a UART")] = 921_600
-    sensor: Annotated[int, Field(ge=1, le=255, description="which of its sensors to hear, by the stream's number")] = 1
+    baud: Baud = 921_600
+    sensor: SensorNumber = 1
     gain_db: Annotated[
         float | None, Field(ge=-100, le=100, description="gain to set, and to refer levels to; default: left as it is")
     ] = None
@@ -142,8 +144,8 @@ class LoggerSource(DeviceSource):
 
     type: Literal["logger"]
     port: Annotated[BridgePort, Field(description="where the logger is found when it is there")]
-    baud: Annotated[int, Field(ge=9600, le=4_000_000, description="bits a second of a UART")] = 921_600
-    sensor: Annotated[int, Field(ge=1, le=255, description="which of its sensors to hear, by the stream's number")] = 1
+    baud: Baud = 921_600
+    sensor: SensorNumber = 1
     gain_db: Annotated[float, Field(ge=-100, le=100, description="gain to refer levels to")] = 0.0
     look_every_s: Annotated[
         float, Field(ge=1, le=86400, description="time from one look for new recordings to the next")
