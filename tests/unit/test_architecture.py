@@ -49,6 +49,11 @@ def test_a_replay_does_not_wait_for_imports_it_can_do_without() -> None:
     assert run(sys.executable, "-c", script).stdout == "[]\n"
 
 
+def test_a_unit_without_a_microcontroller_does_without_the_bridge() -> None:
+    script = "import sys, hydroear.app.unit, hydroear.selftest; print('hydroear_bridge' in sys.modules)"
+    assert run(sys.executable, "-c", script).stdout == "False\n"
+
+
 @pytest.mark.parametrize("root", ["daemon", "train", "firmware_bridge"])
 def test_a_source_root_is_no_package(root: str) -> None:
     """An ``__init__.py`` there would shadow packages of the same name, such as python-daemon."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 
 from hydroear.capture import Lines
-from hydroear.capture.collector import take_inventory
 from hydroear.config.schema import Config, LoggerSource, Sensor
 from hydroear.dsp import FrontEndSpec
 from hydroear.health.clock import clock_quality
@@ -147,6 +146,8 @@ def _examine_sensor(
 def _listen_to(sensor: Sensor, lines: Lines, spec: FrontEndSpec | None, quietest_db: float | None) -> list[Finding]:
     source, *sounds = (f"{stage} {sensor.id}" for stage in _listening_stages(sensor))
     if isinstance(settings := sensor.source, LoggerSource):
+        from hydroear.capture.collector import take_inventory  # and with it the bridge, for those who have one
+
         inventory = attempt(source, SENSOR_S, lambda: take_inventory(settings))
         visited = inventory if isinstance(inventory, Finding) else judge_logger(source, inventory)
         return [visited, *(skipped(sound, "a logger does not sound now") for sound in sounds)]

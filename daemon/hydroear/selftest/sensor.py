@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from hydroear.audio import Block, Gap, Scale, clipped_count, level_db, level_of,
 from hydroear.audio.flatline import Flatline
 from hydroear.audio.vitals import VitalSigns
 from hydroear.capture import Lines, open_source
-from hydroear.capture.collector import Inventory
 from hydroear.capture.supervised import SupervisedSource
 from hydroear.config import schema
 from hydroear.dsp import FrontEnd, FrontEndSpec
@@ -23,6 +23,9 @@ from hydroear.errors import CaptureError, HydroearError
 from hydroear.health import Cause, examine
 from hydroear.score import Scorer, SiteCalibration, SiteScorer
 from hydroear.selftest.finding import Finding, Result, failure
+
+if TYPE_CHECKING:
+    from hydroear.capture.collector import Inventory
 
 LISTEN_S = 3.0
 MOSTLY_FLAT = 0.5
