@@ -58,7 +58,7 @@ def open_source(settings: schema.Source, lines: Lines | None = None, *, recordin
     if isinstance(settings, schema.BridgeSource):
         from hydroear.capture.bridge import BridgeSource
 
-        return BridgeSource(settings, (lines or Lines()).line(settings))
+        return BridgeSource(settings, None if lines is None else lines.line(settings))
     if isinstance(settings, schema.LoggerSource):
         if recordings is None:
             raise UsageError(
