@@ -259,7 +259,8 @@ class Box:
         assert self._nspawn.poll() is None, self.console
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
         for child in children:
-            with suppress(FileNotFoundError):
+            # One that ends within the reading is no such process rather than no such file.
+            with suppress(FileNotFoundError, ProcessLookupError):
                 if Path(f"/proc/{child}/comm").read_text().strip() in ("systemd", "init"):
                     self._leader = int(child)
         if not self._leader:
