@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +35,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(device, "REPEAT_EVENT_S", 0.3)
     with Bench(endpoint("tcp", tmp_path)) as bench:
         yield bench
+
+
+@pytest.fixture
+def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    """A running broker that keeps the control room's session over a restart."""
+    return make_mosquitto(persistence=True).start()
 
 
 @pytest.fixture
@@ -112,7 +118,7 @@ def test_an_alarm_keeps_its_id_over_kill_9_and_arrives_though_the_broker_was_awa
 ) -> None:
     unit.mqtt = {"url": mosquitto.url}
     config = unit.configure(bridge(bench))
-    mosquitto.kill()
+    mosquitto.stop()
     with Daemon(config) as daemon:
         wait_for(lambda: daemon.windows, f"windows: {daemon.complaints}")
         bench.happen(EventCode.TAMPER)
