@@ -69,6 +69,8 @@ class Account:
     def __init__(self) -> None:
         self._boot_id: int | None = None
         self._earlier_boots: deque[int] = deque(maxlen=EARLIER_BOOTS)
+        self._late: tuple[int, int] | None = None
+        """Boot id and device time of the last HELLO of an earlier boot, if none that may be used has come since."""
         self._hello_us = 0
         """Device time of the youngest HELLO of this boot."""
         self._in_doubt = False
@@ -90,9 +92,11 @@ class Account:
 
         if isinstance(frame.body, Hello):
             boot_id = frame.body.boot_id
-            if boot_id in self._earlier_boots:
-                return [Stale(frame.sequence)]
             known, same = self._boot_id is not None, boot_id == self._boot_id
+            if boot_id in self._earlier_boots:
+                if not self._comes_again(boot_id, frame.device_time_us):
+                    return [Stale(frame.sequence)]
+                self._earlier_boots.remove(boot_id)
             if (behind and self._is_mistaken(frame)) if same else (known or behind):
                 entries.append(Restart(boot_id))
                 self._marks.clear()
@@ -109,6 +113,7 @@ class Account:
         self._in_doubt = False
         if isinstance(frame.body, Hello):
             self._hello_us = frame.device_time_us
+            self._late = None
 
         if ahead:
             entries.append(FramesLost((frame.sequence - ahead) % _SEQUENCES, ahead))
@@ -118,6 +123,11 @@ class Account:
         if isinstance(frame.body, Audio):
             entries += self._samples(frame.stream, frame.body, frame.sequence)
         return entries
+
+    def _comes_again(self, boot_id: int, device_time_us: int) -> bool:
+        """Whether two HELLOs on end are of the same earlier boot, the second younger: the device took its id again."""
+        before, self._late = self._late, (boot_id, device_time_us)
+        return before is not None and before[0] == boot_id and before[1] < device_time_us
 
     def _is_mistaken(self, hello: Frame) -> bool:
         """Whether a HELLO that lies behind is the second younger than all before, with no frame in between to be used.

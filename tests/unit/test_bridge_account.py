@@ -113,6 +113,28 @@ def test_a_hello_of_an_earlier_boot_that_comes_late_is_no_boot() -> None:
     assert told(*late) == [Restart(8), Stale(40)]
 
 
+def test_a_boot_id_taken_again_is_believed_when_it_is_said_twice() -> None:
+    """A device must not take it: but one that does would not be heard until it boots again."""
+    boots = [hello(0, 7), audio(1, 0), hello(0, 8), audio(1, 0)]
+    again = [hello(0, 7), audio(1, 0), hello(9, 7, at_us=2), audio(10, 90)]
+    assert told(*boots, *again, hello(11, 7, at_us=4)) == [Restart(8), Stale(0), Stale(1), Restart(7)]
+    assert told(*boots, *again, hello(0, 8), hello(1, 8, at_us=2))[-2:] == [Stale(0), Restart(8)]
+    short = [hello(0, 7), audio(2, 30), hello(9, 7, at_us=2), audio(10, 90)]
+    assert told(*boots, *short)[-1] == Restart(7), "some of it looks as if it were of the boot before"
+
+
+def test_hellos_of_earlier_boots_that_come_late_are_no_id_taken_again() -> None:
+    boots = [hello(0, 6), hello(0, 7), hello(0, 8), audio(1, 0)]
+    heard = [Restart(7), Restart(8)]
+    assert told(*boots, hello(4, 7, at_us=4), hello(4, 7, at_us=4), hello(2, 7, at_us=2)) == [
+        *heard,
+        *(Stale(4), Stale(4), Stale(2)),
+    ]
+    assert told(*boots, hello(4, 6, at_us=4), hello(5, 7, at_us=5)) == [*heard, Stale(4), Stale(5)]
+    between = [hello(4, 7, at_us=4), hello(2, 8, at_us=2), hello(6, 7, at_us=6)]
+    assert told(*boots, *between) == [*heard, Stale(4), Stale(6)]
+
+
 def test_a_frame_of_an_earlier_boot_that_comes_late_makes_nobody_deaf() -> None:
     """It looks like one far ahead, behind which all that follows lies."""
     late = [hello(0, 7), audio(9000, 0), hello(0, 8), audio(1, 0), audio(9001, 90)]
